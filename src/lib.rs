@@ -1,0 +1,1 @@
+//! mailrobin proves that mail really gets through.

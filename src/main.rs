@@ -1,0 +1,2 @@
+//! The `mailrobin` command.
+fn main() {}
