@@ -1,1 +1,27 @@
-//! mailrobin proves that mail really gets through.
+//! mailrobin proves that mail really gets through: it submits a tagged test message to an SMTP gateway, watches an IMAP
+//! or POP3 mailbox for the copy that comes back, times the round trip by phase and judges it.
+//!
+//! Data flows one way, in the order of the rooms below; a room uses only rooms above it.
+//!
+//! ```text
+//! config ─► Plan ─► probe: tag + payload ─► message ─► smtp ──► gateway … mailbox ─► sightings ─► judge ─► Record ─► report
+//!                                            engine joins the two halves; its ledger owns what is in flight
+//! ```
+
+pub mod clock;
+pub mod probe;
+
+pub mod config;
+
+pub mod judge;
+
+pub mod net;
+pub mod smtp;
+
+pub mod mailbox;
+
+pub mod engine;
+
+pub mod report;
+
+pub mod cli;

@@ -1,2 +1,19 @@
-//! The `mailrobin` command.
-fn main() {}
+//! The `mailrobin` command: parse, build the runtime, call, map to an exit code.
+
+use std::process::ExitCode;
+
+use mailrobin::cli::{self, Exit};
+
+fn main() -> ExitCode {
+    let Exit(code) = match cli::parse() {
+        Ok(cli) => match tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+        {
+            Ok(runtime) => runtime.block_on(cli.run()),
+            Err(_) => Exit::TROUBLE,
+        },
+        Err(exit) => exit,
+    };
+    ExitCode::from(code)
+}

@@ -1,0 +1,245 @@
+//! `mailrobin check`: the tests once, and the worst verdict.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::progress::Progress;
+use super::{Common, Exit};
+use crate::clock::Stamp;
+use crate::config::diagnostic::suggest;
+use crate::config::plan::{Plan, Route, Test};
+use crate::config::value::duration;
+use crate::engine::run::{Order, run};
+use crate::probe::outcome::Verdict;
+use crate::probe::payload::Payload;
+use crate::probe::record::Document;
+use crate::report::{document, human, json};
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The routes to test [default: all]
+    #[arg(value_name = "ROUTE")]
+    routes: Vec<String>,
+    /// Send this payload instead of the routes' tests (repeatable)
+    #[arg(long, value_name = "NAME")]
+    payload: Vec<String>,
+    /// Send so many probes for each test
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
+    /// So many probes in flight at once
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    concurrency: u32,
+    /// The time a round trip may take, instead of the routes' own
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    deadline: Option<Duration>,
+    /// The time the whole run may take
+    #[arg(short, long, value_name = "DUR", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// How long duplicates are still waited for once every probe has its outcome
+    #[arg(long, default_value = "1s", value_name = "DUR", value_parser = linger)]
+    linger: Duration,
+    /// Start no further probe after the first that fails
+    #[arg(long)]
+    fail_fast: bool,
+    /// From which verdict on the exit code is not 0
+    #[arg(long, value_enum, default_value_t = FailOn::Warn, value_name = "VERDICT")]
+    fail_on: FailOn,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// Show both sides of the SMTP sessions
+    #[arg(long)]
+    transcript: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FailOn {
+    Fail,
+    Unknown,
+    Warn,
+}
+
+impl FailOn {
+    fn verdict(self) -> Verdict {
+        match self {
+            Self::Fail => Verdict::Fail,
+            Self::Unknown => Verdict::Unknown,
+            Self::Warn => Verdict::Warn,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For people
+    Human,
+    /// The result document
+    Json,
+}
+
+/// Unlike other durations, this one may be zero.
+fn linger(text: &str) -> Result<Duration, String> {
+    match text {
+        "0" | "0s" => Ok(Duration::ZERO),
+        _ => duration(text),
+    }
+}
+
+impl Check {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        let (plan, _) = common.plan()?;
+        let order = self.order(&plan)?;
+        let identity = common.identity(&plan.signing).await?;
+        let stop = CancellationToken::new();
+        let (tell, told) = mpsc::unbounded_channel();
+        let progress = Progress::new(order.tests.len(), common.quiet);
+        let started = Stamp::now();
+        let running = async {
+            let (records, ()) = tokio::join!(
+                run(&plan, order, &identity, tell, stop.clone()),
+                progress.follow(told)
+            );
+            records
+        };
+        let records = tokio::select! {
+            records = running => records?,
+            () = self.watch_over(&stop) => bail!("interrupted twice: nothing more is waited for"),
+        };
+        let document = document::document(records, started.wall, Stamp::now().wall);
+        let interrupted = stop.is_cancelled();
+        self.print(common, &document)?;
+        Ok(self.exit(document.verdict, interrupted))
+    }
+
+    /// What is sent: every test of every chosen route, `count` times, routes by turns.
+    fn order(&self, plan: &Plan) -> Result<Order> {
+        let known = plan.routes.values().map(|route| route.name.as_str());
+        for name in &self.routes {
+            if !known.clone().any(|known| known == name) {
+                bail!("there is no route {name:?}: {}", suggest(name, known));
+            }
+        }
+        let payloads = self.payloads()?;
+        let mut tests = Vec::new();
+        for route in plan.routes.values() {
+            if !self.routes.is_empty()
+                && !self.routes.iter().any(|name| name == route.name.as_str())
+            {
+                continue;
+            }
+            let route = self.adjusted(route);
+            let chosen = if payloads.is_empty() {
+                route.tests.clone()
+            } else {
+                payloads
+                    .iter()
+                    .map(|payload| test(&route, *payload))
+                    .collect()
+            };
+            tests.extend(chosen.into_iter().map(|test| (Arc::clone(&route), test)));
+        }
+        let rounds =
+            usize::try_from(self.count).context("--count is too large for this machine")?;
+        Ok(Order {
+            tests: std::iter::repeat_n(tests, rounds).flatten().collect(),
+            concurrency: usize::try_from(self.concurrency).unwrap_or(usize::MAX),
+            linger: self.linger,
+            fail_fast: self.fail_fast,
+            transcript: self.transcript,
+        })
+    }
+
+    fn payloads(&self) -> Result<Vec<Payload>> {
+        let find = |name: &String| {
+            Payload::named(name).with_context(|| {
+                let known = Payload::ALL.iter().map(|payload| payload.as_str());
+                format!("there is no payload {name:?}: {}", suggest(name, known))
+            })
+        };
+        self.payload.iter().map(find).collect()
+    }
+
+    fn adjusted(&self, route: &Arc<Route>) -> Arc<Route> {
+        let Some(deadline) = self.deadline else {
+            return Arc::clone(route);
+        };
+        let mut route = Route::clone(route);
+        if route.defer_for == route.deadline {
+            route.defer_for = deadline;
+        }
+        route.deadline = deadline;
+        Arc::new(route)
+    }
+
+    /// Stops the run at its timeout or at the first signal; ends at the second.
+    async fn watch_over(&self, stop: &CancellationToken) {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
+            return std::future::pending().await;
+        };
+        let timeout = async {
+            match self.timeout {
+                Some(timeout) => tokio::time::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = timeout => {}
+        }
+        stop.cancel();
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+
+    fn print(&self, common: &Common, document: &Document) -> io::Result<()> {
+        let mut out = common.output();
+        match self.format {
+            Format::Human => {
+                let width = io::stdout()
+                    .is_terminal()
+                    .then(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)))
+                    .flatten();
+                out.write_all(human::render(document, width).as_bytes())
+            }
+            Format::Json => json::write(document, io::BufWriter::new(out)),
+        }
+    }
+
+    fn exit(&self, verdict: Verdict, interrupted: bool) -> Exit {
+        let verdict = if interrupted {
+            verdict.max(Verdict::Unknown)
+        } else {
+            verdict
+        };
+        if verdict < self.fail_on.verdict() && !interrupted {
+            return Exit::OK;
+        }
+        Exit(verdict.exit_code())
+    }
+}
+
+/// The route's own test of this payload, or one with the payload's own expectation.
+fn test(route: &Route, payload: Payload) -> Test {
+    route
+        .tests
+        .iter()
+        .find(|test| test.payload == payload)
+        .cloned()
+        .unwrap_or_else(|| Test {
+            payload,
+            expect: payload.class().default_expect().to_vec(),
+        })
+}

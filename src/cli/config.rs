@@ -1,0 +1,61 @@
+//! `mailrobin config`: is it valid, and what does it come to?
+
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+
+use super::paths::config_places;
+use super::{Common, Exit};
+use crate::config::plan::Plan;
+use crate::config::{self};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Config {
+    /// Say whether the config can be used, and everything that is wrong with it or unwise in it
+    Check,
+    /// Print the config with defaults filled in and secrets hidden
+    Show,
+}
+
+impl Config {
+    pub(super) fn run(self, common: &Common) -> Result<Exit> {
+        let (plan, path) = common.plan()?;
+        match self {
+            Self::Check => {
+                let routes = plan.routes.len();
+                let plural = if routes == 1 { "route" } else { "routes" };
+                writeln!(common.output(), "{path} is valid: {routes} {plural}")?;
+            }
+            Self::Show => writeln!(common.output(), "{plan}")?,
+        }
+        Ok(Exit::OK)
+    }
+}
+
+impl Common {
+    /// The plan of the config file, and the file's name. Warnings are said on the way.
+    pub(super) fn plan(&self) -> Result<(Plan, String)> {
+        let path = if let Some(path) = &self.config {
+            path.clone()
+        } else {
+            let places = config_places();
+            let found = places.iter().find(|place| place.exists()).cloned();
+            found.with_context(|| {
+                let places: Vec<_> = places
+                    .iter()
+                    .map(|place| place.display().to_string())
+                    .collect();
+                format!(
+                    "there is no config: name one with -c, or put one at {}",
+                    places.join(", ")
+                )
+            })?
+        };
+        let (plan, warnings) = config::load(&path)?;
+        if !warnings.in_order().is_empty() && !self.quiet {
+            writeln!(self.error_output(), "{warnings}")?;
+        }
+        Ok((plan, path.display().to_string()))
+    }
+}

@@ -1,0 +1,196 @@
+//! The command line: its types, and one file a command.
+
+mod check;
+mod config;
+mod paths;
+mod progress;
+mod state;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anstream::{AutoStream, ColorChoice};
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// Exit codes: those of the monitoring plugins.
+///
+/// 0: every test passed. 1: the worst is a warning. 2: a test failed. 3: the worst is unknown, or the command line, the
+/// config or this machine is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit(pub u8);
+
+impl Exit {
+    /// All is well.
+    pub const OK: Self = Self(0);
+    /// Usage, config or local failure.
+    pub const TROUBLE: Self = Self(3);
+}
+
+/// Proves that mail really gets through.
+///
+/// Submits a tagged test message to an SMTP gateway, watches a mailbox for the copy that comes back, times the round trip
+/// and judges it.
+#[derive(Debug, Parser)]
+#[command(name = "mailrobin", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  every test passed
+  1  the worst verdict is a warning
+  2  a test failed
+  3  the worst verdict is unknown; or usage, config or local failure";
+
+#[derive(Debug, Args)]
+struct Common {
+    /// The config file [default: ./mailrobin.toml, then mailrobin/mailrobin.toml under $`XDG_CONFIG_HOME` or ~/.config,
+    /// then /etc]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "MAILROBIN_CONFIG",
+        value_name = "FILE"
+    )]
+    config: Option<PathBuf>,
+    /// Where the signing key is kept [default: $`STATE_DIRECTORY`, mailrobin under $`XDG_STATE_HOME` or ~/.local/state, as
+    /// root /var/lib/mailrobin]
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Say more of what happens (twice: even more)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Draw no progress, say only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: Color,
+    /// How log lines look
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the tests of all or the named routes once, and exit with the worst verdict
+    Check(check::Check),
+    /// Look at the config
+    #[command(subcommand)]
+    Config(config::Config),
+}
+
+/// Parses the command line; what cannot be run has been said and gives its exit code.
+pub fn parse() -> Result<Cli, Exit> {
+    Cli::try_parse().map_err(|error| {
+        // Where not even this can be printed, the exit code still tells.
+        let _ = error.print();
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::OK,
+            _ => Exit::TROUBLE,
+        }
+    })
+}
+
+impl Cli {
+    /// Runs the command.
+    pub async fn run(self) -> Exit {
+        let Self { common, command } = self;
+        common.start_logging();
+        let result = match command {
+            Command::Check(check) => check.run(&common).await,
+            Command::Config(config) => config.run(&common),
+        };
+        result.unwrap_or_else(|error| {
+            if error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+            {
+                return Exit::OK;
+            }
+            common.complain(&format!("{error:#}"));
+            Exit::TROUBLE
+        })
+    }
+}
+
+impl Common {
+    /// Log lines go to standard error and only ever come from mailrobin itself: a library's could hold a password.
+    fn start_logging(&self) {
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => "error",
+            (false, 0) => "warn",
+            (false, 1) => "info",
+            (false, 2) => "debug",
+            (false, _) => "trace",
+        };
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new(format!("off,mailrobin={level},lab={level}")))
+            .with_writer(io::stderr)
+            .with_ansi(self.error_output().current_choice() != ColorChoice::Never);
+        match self.log_format {
+            LogFormat::Text => subscriber.init(),
+            LogFormat::Json => subscriber.json().init(),
+        }
+    }
+
+    fn choice(&self) -> ColorChoice {
+        match self.color {
+            Color::Auto => ColorChoice::Auto,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        }
+    }
+
+    /// Where results go.
+    fn output(&self) -> AutoStream<io::Stdout> {
+        AutoStream::new(io::stdout(), self.choice())
+    }
+
+    /// Where everything else goes.
+    fn error_output(&self) -> AutoStream<io::Stderr> {
+        let choice = match self.choice() {
+            ColorChoice::Auto => AutoStream::choice(&io::stderr()),
+            choice => choice,
+        };
+        AutoStream::new(io::stderr(), choice)
+    }
+
+    fn complain(&self, what: &str) {
+        // Where standard error is closed, the exit code still tells.
+        let _ = writeln!(self.error_output(), "mailrobin: {what}");
+    }
+}

@@ -1,0 +1,129 @@
+//! The state directory: the signing key that is made once and kept.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use data_encoding::HEXLOWER;
+use ring::rand::{SecureRandom, SystemRandom};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Common;
+use super::paths::state_dir;
+use crate::config::plan::Signing;
+use crate::engine::run::Identity;
+use crate::probe::tag::{Instance, Signer};
+
+const KEY_FILE: &str = "signing.key";
+/// A key with less in it could be guessed.
+const LEAST_KEY: usize = 16;
+
+impl Common {
+    /// Who sends: the configured or kept key, the configured instance or one drawn now.
+    pub(super) async fn identity(&self, signing: &Signing) -> Result<Identity> {
+        let key = if let Some(secret) = &signing.key {
+            secret.reveal().await.context("the signing key")?
+        } else {
+            let dir = self.state_dir.clone().map_or_else(state_dir, Ok)?;
+            kept_key(&dir).with_context(|| format!("the signing key in {}", dir.display()))?
+        };
+        ensure!(
+            key.expose_secret().len() >= LEAST_KEY,
+            "the signing key is shorter than {LEAST_KEY} characters, so tags could be forged"
+        );
+        let instance = if let Some(name) = &signing.instance {
+            Instance::named(name)
+        } else {
+            let mut random = [0; 3];
+            fill(&mut random)?;
+            Instance::drawn(random)
+        };
+        Ok(Identity {
+            instance: signing
+                .instance
+                .clone()
+                .unwrap_or_else(|| instance.to_string()),
+            signer: Signer::new(key.expose_secret().as_bytes(), instance),
+        })
+    }
+}
+
+/// The key in `dir`, made if there is none. Of several that make one at the same time, one wins and all use it.
+fn kept_key(dir: &Path) -> Result<SecretString> {
+    let path = dir.join(KEY_FILE);
+    if !path.exists() {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .context("cannot make the state directory; --state-dir names another")?;
+        make_key(dir, &path)?;
+    }
+    let text = fs::read_to_string(&path)?;
+    let mode = fs::metadata(&path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), "others can read the signing key and forge tags: chmod 600");
+    }
+    Ok(text.trim().into())
+}
+
+/// The key appears whole or not at all: it is written aside, never over another, and then linked.
+fn make_key(dir: &Path, path: &Path) -> Result<()> {
+    let mut random = [0; 32];
+    fill(&mut random)?;
+    let mut suffix = [0; 6];
+    fill(&mut suffix)?;
+    let aside = dir.join(format!(".{KEY_FILE}.{}", HEXLOWER.encode(&suffix)));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&aside)?;
+    let written = writeln!(file, "{}", HEXLOWER.encode(&random))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| match fs::hard_link(&aside, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        });
+    fs::remove_file(&aside)?;
+    Ok(written?)
+}
+
+fn fill(bytes: &mut [u8]) -> Result<()> {
+    SystemRandom::new()
+        .fill(bytes)
+        .map_err(|_| anyhow::anyhow!("the system gives no random bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_and_only_for_its_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| kept_key(dir.path()).unwrap()))
+                .collect();
+            makers
+                .into_iter()
+                .map(|maker| maker.join().unwrap())
+                .collect()
+        });
+        let first = keys[0].expose_secret();
+        assert!(first.len() == 64 && keys.iter().all(|key| key.expose_secret() == first));
+        let mode = fs::metadata(dir.path().join(KEY_FILE))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "nothing is left beside it"
+        );
+    }
+}

@@ -1,0 +1,220 @@
+//! What is wrong with a config, and where: shown with file, line, column and the line itself, secrets on it masked.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// Keys whose values never appear in a diagnostic.
+const SECRET_KEYS: &[&str] = &["password", "key", "token", "url", "client_key"];
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The config cannot be used.
+    Error,
+    /// It can, but should not.
+    Warning,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong.
+    pub message: String,
+    /// The bytes of the file it is about.
+    pub span: Range<usize>,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// A config text and its name, fit to be shown.
+#[derive(Clone, Debug)]
+pub struct Source {
+    masked: String,
+    origin: String,
+}
+
+impl Source {
+    /// Values of secret keys are masked at once: nothing shown later can contain them.
+    pub fn new(text: &str, origin: &str) -> Self {
+        Self {
+            masked: text.split_inclusive('\n').map(mask).collect(),
+            origin: origin.to_owned(),
+        }
+    }
+
+    /// Masks a span, so that what stands there cannot be shown.
+    pub fn mask(&mut self, span: Range<usize>) {
+        if let Some(secret) = self.masked.get(span.clone()) {
+            let stars: String = secret
+                .bytes()
+                .map(|byte| if byte == b'\n' { '\n' } else { '*' })
+                .collect();
+            self.masked.replace_range(span, &stars);
+        }
+    }
+}
+
+/// `line` with everything after a secret key's `=` masked, byte for byte, unless it names where the secret is kept.
+fn mask(line: &str) -> String {
+    let Some(at) = SECRET_KEYS
+        .iter()
+        .filter_map(|key| value_of(line, key))
+        .min()
+    else {
+        return line.to_owned();
+    };
+    let (head, value) = line.split_at(at);
+    let value_text = value.trim_start();
+    let is_reference = value_text.strip_prefix('{').is_some_and(|rest| {
+        ["env", "file", "command"]
+            .iter()
+            .any(|kind| rest.trim_start().starts_with(kind))
+    });
+    if is_reference {
+        return line.to_owned();
+    }
+    let stars: String = value
+        .bytes()
+        .map(|byte| {
+            if byte.is_ascii_whitespace() {
+                char::from(byte)
+            } else {
+                '*'
+            }
+        })
+        .collect();
+    format!("{head}{stars}")
+}
+
+/// Where the value of `key` begins on `line`.
+fn value_of(line: &str, key: &str) -> Option<usize> {
+    line.match_indices(key).find_map(|(at, _)| {
+        let before = line.get(..at)?.chars().next_back();
+        let is_word = before.is_none_or(|c| !(c.is_alphanumeric() || c == '_' || c == '-'));
+        let after = line.get(at + key.len()..)?;
+        let rest = after.trim_start_matches(['"', '\'', ' ', '\t']);
+        (is_word && rest.starts_with('=')).then(|| line.len() - rest.len() + 1)
+    })
+}
+
+/// Every finding about one config.
+#[derive(Clone, Debug)]
+pub struct Diagnostics {
+    /// The config.
+    pub source: Source,
+    found: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    /// Nothing found yet.
+    pub fn new(source: Source) -> Self {
+        Self {
+            source,
+            found: Vec::new(),
+        }
+    }
+
+    /// The config cannot be used.
+    pub fn error(&mut self, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
+        self.push(Severity::Error, span, message.into(), help);
+    }
+
+    /// The config can be used, but should not.
+    pub fn warn(&mut self, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
+        self.push(Severity::Warning, span, message.into(), help);
+    }
+
+    fn push(
+        &mut self,
+        severity: Severity,
+        span: Range<usize>,
+        message: String,
+        help: Option<String>,
+    ) {
+        self.found.push(Diagnostic {
+            severity,
+            message,
+            span,
+            help,
+        });
+    }
+
+    /// Whether any finding forbids the config's use.
+    pub fn has_errors(&self) -> bool {
+        self.found
+            .iter()
+            .any(|found| found.severity == Severity::Error)
+    }
+
+    /// The findings in the order of their place in the file.
+    pub fn in_order(&self) -> Vec<&Diagnostic> {
+        let mut found: Vec<_> = self.found.iter().collect();
+        found.sort_by_key(|found| (found.span.start, found.span.end));
+        found
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.source.masked;
+        let renderer = Renderer::plain();
+        for (index, found) in self.in_order().into_iter().enumerate() {
+            let level = match found.severity {
+                Severity::Error => Level::ERROR,
+                Severity::Warning => Level::WARNING,
+            };
+            let start = found.span.start.min(text.len());
+            let span = start..found.span.end.clamp(start, text.len());
+            let snippet = Snippet::source(text.as_str())
+                .path(self.source.origin.as_str())
+                .annotation(AnnotationKind::Primary.span(first_line(text, span)));
+            let mut group = level.primary_title(found.message.as_str()).element(snippet);
+            if let Some(help) = &found.help {
+                group = group.element(Level::HELP.message(help.as_str()));
+            }
+            if index > 0 {
+                writeln!(f, "\n")?;
+            }
+            write!(f, "{}", renderer.render(&[group]))?;
+        }
+        Ok(())
+    }
+}
+
+/// The part of a span that is on its first line: a finding about a whole table points at its heading.
+fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
+    let len = text
+        .get(span.clone())
+        .and_then(|spanned| spanned.find('\n'))
+        .unwrap_or(span.len());
+    span.start..span.start + len
+}
+
+/// ` did you mean …`, where a known name is near enough to `given`.
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(given, name), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len().max(given.len()) / 4)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// What to say of a name that is not known: the nearest one that is, or all of them.
+pub fn suggest<'a>(given: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    nearest(given, known.clone()).map_or_else(
+        || {
+            let known: Vec<_> = known.into_iter().map(|name| format!("`{name}`")).collect();
+            if known.is_empty() {
+                "there is none yet".to_owned()
+            } else {
+                format!("known here: {}", known.join(", "))
+            }
+        },
+        |name| format!("did you mean `{name}`?"),
+    )
+}

@@ -1,0 +1,253 @@
+//! The config file as it is written. These types are the one source of its keys: the reader checks against their JSON
+//! Schema, so that a key exists where a field does.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+
+/// A value and where it stands.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct At<T>(Spanned<T>);
+
+impl<T> At<T> {
+    /// The value.
+    pub fn value(&self) -> &T {
+        self.0.get_ref()
+    }
+
+    /// Where it stands, in bytes of the file.
+    pub fn span(&self) -> Range<usize> {
+        self.0.span()
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+}
+
+/// A text and where it stands.
+pub type Text = At<String>;
+/// The tables of one kind, by name.
+pub type Tables<T> = BTreeMap<String, At<T>>;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "mailrobin config")]
+pub struct File {
+    /// Any key of a route, for all routes that do not set it themselves.
+    pub defaults: Option<At<Route>>,
+    /// How tags are signed.
+    pub signing: Option<At<Signing>>,
+    /// SMTP servers that test messages are submitted to.
+    pub gateways: Tables<Gateway>,
+    /// IMAP accounts that the copies come back to.
+    pub mailboxes: Tables<Mailbox>,
+    /// Mail paths under test.
+    pub routes: Tables<Route>,
+}
+
+/// How tags are signed.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Signing {
+    /// The key; left out: made once, mode 0600, in the state directory.
+    pub key: Option<At<SecretKeys>>,
+    /// The name of this mailrobin among those that share the key; left out: drawn anew for each `check`.
+    pub instance: Option<Text>,
+}
+
+/// An SMTP server.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gateway {
+    /// Name or address.
+    pub host: Option<Text>,
+    /// Default: 25, 587 with a username, 465 with implicit TLS.
+    pub port: Option<At<u16>>,
+    /// none, opportunistic, starttls or implicit.
+    pub tls: Option<Text>,
+    /// Login name.
+    pub username: Option<Text>,
+    /// Its password.
+    pub password: Option<At<SecretKeys>>,
+    /// auto, plain or login.
+    pub auth: Option<Text>,
+    /// Log in though TLS is absent or unverified.
+    pub insecure_auth: Option<At<bool>>,
+    /// The name to say in EHLO; default: this machine's.
+    pub ehlo: Option<Text>,
+    /// PEM file of authorities to trust besides the system's.
+    pub ca_file: Option<Text>,
+    /// The same, inline.
+    pub ca: Option<Text>,
+    /// Whether the server's certificate is verified.
+    pub tls_verify: Option<At<bool>>,
+    /// For each step.
+    pub timeout: Option<Text>,
+    /// For the reply after the final dot.
+    pub final_timeout: Option<Text>,
+    /// Sessions at once.
+    pub connections: Option<At<u16>>,
+    /// Messages at most, like `60/m`.
+    pub rate: Option<Text>,
+}
+
+/// A mailbox account.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mailbox {
+    /// imap.
+    pub protocol: Option<Text>,
+    /// Name or address.
+    pub host: Option<Text>,
+    /// Default by protocol and TLS.
+    pub port: Option<At<u16>>,
+    /// none, starttls or implicit.
+    pub tls: Option<Text>,
+    /// Login name.
+    pub username: Option<Text>,
+    /// Its password.
+    pub password: Option<At<SecretKeys>>,
+    /// auto, login or plain.
+    pub auth: Option<Text>,
+    /// Log in though TLS is absent or unverified.
+    pub insecure_auth: Option<At<bool>>,
+    /// PEM file of authorities to trust besides the system's.
+    pub ca_file: Option<Text>,
+    /// The same, inline.
+    pub ca: Option<Text>,
+    /// Whether the server's certificate is verified.
+    pub tls_verify: Option<At<bool>>,
+    /// For each command.
+    pub timeout: Option<Text>,
+    /// Folders watched for arrivals.
+    pub folders: Option<At<Vec<Text>>>,
+    /// The junk folder; auto: SPECIAL-USE, then Junk or Spam.
+    pub junk: Option<Text>,
+    /// The slowest the mailbox is looked at while a probe is out.
+    pub poll: Option<Text>,
+    /// delete, seen, keep or move:FOLDER.
+    pub cleanup: Option<Text>,
+}
+
+/// A mail path under test.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Route {
+    /// The gateway's name.
+    pub gateway: Option<Text>,
+    /// The mailbox's name.
+    pub mailbox: Option<Text>,
+    /// The mailbox where mail for `from` arrives.
+    pub bounce_mailbox: Option<Text>,
+    /// Sender.
+    pub from: Option<Text>,
+    /// The address whose rule forwards the copy.
+    pub to: Option<Text>,
+    /// What the rule matches; `{route}` is replaced, the tag appended.
+    pub subject: Option<Text>,
+    /// Further header fields.
+    pub headers: Option<BTreeMap<String, Text>>,
+    /// The time the round trip, less its deferral, may take.
+    pub deadline: Option<Text>,
+    /// Slower than this: warn.
+    pub warn_after: Option<Text>,
+    /// How long 4xx replies are tried again.
+    pub defer_for: Option<Text>,
+    /// How long after the deadline an unreadable mailbox is waited for.
+    pub blind_grace: Option<Text>,
+    /// Subject prefixes that mean a filter marked the message.
+    pub marks: Option<At<Vec<Text>>>,
+    /// What is sent, and what is expected of it.
+    pub tests: Option<At<Vec<At<Test>>>>,
+}
+
+/// A payload and what is expected of it.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Test {
+    /// What to send.
+    pub payload: Option<Text>,
+    /// The outcomes that are right.
+    pub expect: Option<At<Vec<Text>>>,
+}
+
+/// A secret, or where it is kept.
+#[derive(Clone, Debug)]
+pub enum SecretKeys {
+    /// The secret itself.
+    Literal(String),
+    /// Where it is kept.
+    Kept(Box<Kept>),
+}
+
+/// Where a secret is kept: exactly one of these.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kept {
+    /// An environment variable.
+    pub env: Option<Text>,
+    /// A file.
+    pub file: Option<Text>,
+    /// A command and its arguments.
+    pub command: Option<At<Vec<Text>>>,
+}
+
+impl<'de> Deserialize<'de> for SecretKeys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+
+        impl<'de> Visitor<'de> for Written {
+            type Value = SecretKeys;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, { env = … }, { file = … } or { command = … }")
+            }
+
+            fn visit_str<E: Error>(self, secret: &str) -> Result<SecretKeys, E> {
+                Ok(SecretKeys::Literal(secret.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretKeys, A::Error> {
+                Kept::deserialize(MapAccessDeserializer::new(map))
+                    .map(|kept| SecretKeys::Kept(Box::new(kept)))
+            }
+        }
+
+        deserializer.deserialize_any(Written)
+    }
+}
+
+impl JsonSchema for SecretKeys {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let kept = generator.subschema_for::<Kept>();
+        json_schema!({
+            "description": "A secret, or where it is kept.",
+            "writeOnly": true,
+            "anyOf": [{ "type": "string" }, kept],
+        })
+    }
+}

@@ -1,0 +1,56 @@
+//! From the config file to a [`Plan`]: read as written, checked as a whole, every error with its place, all at once.
+//! Only the plan travels on.
+
+mod check;
+pub mod diagnostic;
+pub mod file;
+pub mod plan;
+mod resolve;
+pub mod secret;
+mod show;
+pub mod value;
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use diagnostic::{Diagnostics, Source};
+use plan::Plan;
+
+/// Why a config could not be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the config {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// What it says cannot be used: every reason, with its place.
+    #[error("{0}")]
+    Invalid(Diagnostics),
+}
+
+/// Reads a config file. Relative paths in it are relative to its folder.
+pub fn load(path: &Path) -> Result<(Plan, Diagnostics), ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    parse(&text, &path.display().to_string(), folder).map_err(ConfigError::Invalid)
+}
+
+/// Reads a config from its text: the plan and what is legal in it but unwise, or everything that is wrong with it.
+/// `origin` is what errors call it.
+pub fn parse(text: &str, origin: &str, folder: &Path) -> Result<(Plan, Diagnostics), Diagnostics> {
+    let mut found = Diagnostics::new(Source::new(text, origin));
+    let plan =
+        check::read(text, &mut found).and_then(|file| resolve::resolve(&file, folder, &mut found));
+    match plan {
+        Some(plan) if !found.has_errors() => Ok((plan, found)),
+        _ => Err(found),
+    }
+}

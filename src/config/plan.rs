@@ -1,0 +1,250 @@
+//! The plan: a config with its names resolved, its values checked and its defaults filled in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lettre::Address;
+
+use super::secret::Secret;
+use super::value::Rate;
+use crate::probe::name::{GatewayName, MailboxName, RouteName};
+use crate::probe::outcome::Outcome;
+use crate::probe::payload::Payload;
+
+/// Everything a run needs to know.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How tags are signed.
+    pub signing: Signing,
+    /// Where messages are submitted.
+    pub gateways: BTreeMap<GatewayName, Arc<Gateway>>,
+    /// Where copies come back to.
+    pub mailboxes: BTreeMap<MailboxName, Arc<Mailbox>>,
+    /// What is under test.
+    pub routes: BTreeMap<RouteName, Arc<Route>>,
+}
+
+/// How tags are signed.
+#[derive(Clone, Debug, Default)]
+pub struct Signing {
+    /// The key; `None`: kept in the state directory.
+    pub key: Option<Secret>,
+    /// The configured name of this instance.
+    pub instance: Option<String>,
+}
+
+/// Where to connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// A name or an address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// The host without the brackets of an IPv6 literal.
+    pub fn bare_host(&self) -> &str {
+        self.host.trim_matches(['[', ']'])
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// How a connection is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Not at all.
+    None,
+    /// STARTTLS where offered, verifying nothing.
+    Opportunistic,
+    /// STARTTLS or failure.
+    Starttls,
+    /// TLS from the first byte.
+    Implicit,
+}
+
+impl Security {
+    /// The word that a config says.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Opportunistic => "opportunistic",
+            Self::Starttls => "starttls",
+            Self::Implicit => "implicit",
+        }
+    }
+}
+
+/// Whom a TLS client trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// The system's authorities.
+    System,
+    /// The system's, and these (PEM, checked).
+    Also(Arc<str>),
+    /// Anybody: nothing is verified.
+    Anybody,
+}
+
+/// How to log in.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Who.
+    pub username: String,
+    /// The password.
+    pub password: Secret,
+    /// By which mechanism.
+    pub auth: Auth,
+    /// Also over absent or unverified TLS.
+    pub insecure: bool,
+}
+
+/// A login mechanism.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// The first of the others that the server offers.
+    Auto,
+    /// SASL PLAIN (RFC 4616).
+    Plain,
+    /// LOGIN: SASL's for SMTP, the command for IMAP.
+    Login,
+}
+
+impl Auth {
+    /// The word that a config says.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Plain => "plain",
+            Self::Login => "login",
+        }
+    }
+}
+
+/// An SMTP server.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Its name in the config.
+    pub name: GatewayName,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// How the session is secured.
+    pub security: Security,
+    /// Whom it trusts.
+    pub trust: Trust,
+    /// How to log in, if at all.
+    pub login: Option<Login>,
+    /// The name to say in EHLO; `None`: this machine's.
+    pub ehlo: Option<String>,
+    /// For each step.
+    pub timeout: Duration,
+    /// For the reply after the final dot (RFC 5321 §4.5.3.2.6).
+    pub final_timeout: Duration,
+    /// Sessions at once.
+    pub connections: u16,
+    /// Messages at most.
+    pub rate: Option<Rate>,
+}
+
+/// A mailbox account.
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    /// Its name in the config.
+    pub name: MailboxName,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// How the session is secured.
+    pub security: Security,
+    /// Whom it trusts.
+    pub trust: Trust,
+    /// How to log in.
+    pub login: Login,
+    /// For each command.
+    pub timeout: Duration,
+    /// Folders watched for arrivals.
+    pub folders: Vec<String>,
+    /// The junk folder; `None`: found by SPECIAL-USE, then by name.
+    pub junk: Option<String>,
+    /// The slowest it is looked at while a probe is out.
+    pub poll: Duration,
+    /// What is done with copies once they are recorded.
+    pub cleanup: Cleanup,
+}
+
+/// What is done with copies once they are recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cleanup {
+    /// Deleted.
+    Delete,
+    /// Marked as seen.
+    Seen,
+    /// Nothing.
+    Keep,
+    /// Moved to a folder.
+    Move(String),
+}
+
+impl fmt::Display for Cleanup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delete => f.write_str("delete"),
+            Self::Seen => f.write_str("seen"),
+            Self::Keep => f.write_str("keep"),
+            Self::Move(folder) => write!(f, "move:{folder}"),
+        }
+    }
+}
+
+/// A mail path under test.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its name in the config.
+    pub name: RouteName,
+    /// Where messages are submitted.
+    pub gateway: Arc<Gateway>,
+    /// Where copies come back to.
+    pub mailbox: Arc<Mailbox>,
+    /// Where mail for `from` arrives.
+    pub bounce_mailbox: Option<MailboxName>,
+    /// Sender.
+    pub from: Address,
+    /// The address whose rule forwards the copy.
+    pub to: Address,
+    /// The subject before the tag.
+    pub subject: String,
+    /// Further header fields.
+    pub headers: Vec<(String, String)>,
+    /// The time the round trip, less its deferral, may take.
+    pub deadline: Duration,
+    /// Slower than this: warn.
+    pub warn_after: Option<Duration>,
+    /// How long 4xx replies are tried again.
+    pub defer_for: Duration,
+    /// How long after the deadline an unreadable mailbox is waited for.
+    pub blind_grace: Duration,
+    /// Subject prefixes that mean a filter marked the message.
+    pub marks: Vec<String>,
+    /// What is sent, and what is expected of it.
+    pub tests: Vec<Test>,
+}
+
+/// A payload and what is expected of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Test {
+    /// What to send.
+    pub payload: Payload,
+    /// The outcomes that are right.
+    pub expect: Vec<Outcome>,
+}
+
+/// Subject prefixes that filters put in front of what they mark.
+pub const DEFAULT_MARKS: [&str; 4] = ["***SPAM***", "*** SPAM ***", "[SPAM]", "[VIRUS]"];
+/// The subject before the tag, where the route names none.
+pub const DEFAULT_SUBJECT: &str = "Email Verification for {route}";

@@ -1,0 +1,145 @@
+//! Secrets: where they are kept, and how they are read when they are needed. Never printed, never logged.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use thiserror::Error;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// How long a secret's command may take.
+const COMMAND_LIMIT: Duration = Duration::from_secs(30);
+
+/// Where a secret is kept.
+#[derive(Clone)]
+pub enum Secret {
+    /// In the config itself.
+    Literal(SecretString),
+    /// In an environment variable.
+    Env(String),
+    /// In a file; a trailing line break is not part of it.
+    File(PathBuf),
+    /// On the standard output of a command, run again each time.
+    Command(Vec<String>),
+}
+
+/// Why a secret could not be read.
+#[derive(Debug, Error)]
+pub enum SecretError {
+    /// The variable is not there, or is no text.
+    #[error("the environment variable {0} is not set: export it before you start mailrobin")]
+    Env(String),
+    /// The file cannot be read.
+    #[error("cannot read the secret's file {path}: {source}", path = .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The command cannot be run.
+    #[error("cannot run the secret's command {program}: {source}")]
+    Command {
+        /// The program.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The command ended badly.
+    #[error("the secret's command {program} ended with {status}: {stderr}")]
+    Failed {
+        /// The program.
+        program: String,
+        /// Its exit status.
+        status: std::process::ExitStatus,
+        /// The first line it wrote to standard error.
+        stderr: String,
+    },
+    /// The command did not end.
+    #[error("the secret's command {0} did not end within 30 seconds")]
+    Slow(String),
+    /// Nothing in it.
+    #[error("the secret in {0} is empty")]
+    Empty(String),
+}
+
+impl Secret {
+    /// Reads the secret.
+    pub async fn reveal(&self) -> Result<SecretString, SecretError> {
+        let text = match self {
+            Self::Literal(secret) => return Ok(secret.clone()),
+            Self::Env(name) => std::env::var(name).map_err(|_| SecretError::Env(name.clone()))?,
+            Self::File(path) => read(path)?,
+            Self::Command(words) => run(words).await?,
+        };
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.is_empty() {
+            return Err(SecretError::Empty(self.to_string()));
+        }
+        Ok(text.into())
+    }
+}
+
+fn read(path: &Path) -> Result<String, SecretError> {
+    std::fs::read_to_string(path).map_err(|source| SecretError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+async fn run(words: &[String]) -> Result<String, SecretError> {
+    let Some((program, arguments)) = words.split_first() else {
+        return Err(SecretError::Empty("an empty command".into()));
+    };
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true);
+    let output = timeout(COMMAND_LIMIT, command.output())
+        .await
+        .map_err(|_| SecretError::Slow(program.clone()))?
+        .map_err(|source| SecretError::Command {
+            program: program.clone(),
+            source,
+        })?;
+    if !output.status.success() {
+        return Err(SecretError::Failed {
+            program: program.clone(),
+            status: output.status,
+            stderr: String::from_utf8_lossy(&output.stderr)
+                .lines()
+                .next()
+                .unwrap_or("it said nothing")
+                .chars()
+                .take(200)
+                .collect(),
+        });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+impl fmt::Display for Secret {
+    /// Where it is kept, never what it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(_) => f.write_str("the config"),
+            Self::Env(name) => write!(f, "the environment variable {name}"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Command(words) => write!(
+                f,
+                "the output of {}",
+                words.first().map_or("", String::as_str)
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({self})")
+    }
+}

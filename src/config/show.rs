@@ -1,0 +1,174 @@
+//! The plan as a config again: defaults filled in, secrets hidden.
+
+use std::fmt;
+
+use toml::{Table, Value};
+
+use super::plan::{Endpoint, Gateway, Login, Mailbox, Plan, Route, Trust};
+use super::secret::Secret;
+use super::value::written;
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut file = Table::new();
+        let mut signing = Table::new();
+        put(&mut signing, "key", self.signing.key.as_ref().map(secret));
+        put(&mut signing, "instance", self.signing.instance.clone());
+        if !signing.is_empty() {
+            file.insert("signing".into(), signing.into());
+        }
+        let gateways = self
+            .gateways
+            .iter()
+            .map(|(name, it)| (name.to_string(), gateway(it).into()));
+        file.insert("gateways".into(), Value::Table(gateways.collect()));
+        let mailboxes = self
+            .mailboxes
+            .iter()
+            .map(|(name, it)| (name.to_string(), mailbox(it).into()));
+        file.insert("mailboxes".into(), Value::Table(mailboxes.collect()));
+        let routes = self
+            .routes
+            .iter()
+            .map(|(name, it)| (name.to_string(), route(it).into()));
+        file.insert("routes".into(), Value::Table(routes.collect()));
+        f.write_str(
+            toml::to_string_pretty(&file)
+                .map_err(|_| fmt::Error)?
+                .trim_end(),
+        )
+    }
+}
+
+fn gateway(gateway: &Gateway) -> Table {
+    let mut table = Table::new();
+    endpoint(&mut table, &gateway.endpoint);
+    put(&mut table, "tls", Some(gateway.security.as_str()));
+    trust(&mut table, &gateway.trust);
+    login(&mut table, gateway.login.as_ref());
+    put(&mut table, "ehlo", gateway.ehlo.clone());
+    put(&mut table, "timeout", Some(written(gateway.timeout)));
+    put(
+        &mut table,
+        "final_timeout",
+        Some(written(gateway.final_timeout)),
+    );
+    put(
+        &mut table,
+        "connections",
+        Some(i64::from(gateway.connections)),
+    );
+    let rate = gateway.rate.map(|rate| {
+        let unit = match rate.per.as_secs() {
+            1 => 's',
+            60 => 'm',
+            _ => 'h',
+        };
+        format!("{}/{unit}", rate.count)
+    });
+    put(&mut table, "rate", rate);
+    table
+}
+
+fn mailbox(mailbox: &Mailbox) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "protocol", Some("imap"));
+    endpoint(&mut table, &mailbox.endpoint);
+    put(&mut table, "tls", Some(mailbox.security.as_str()));
+    trust(&mut table, &mailbox.trust);
+    login(&mut table, Some(&mailbox.login));
+    put(&mut table, "timeout", Some(written(mailbox.timeout)));
+    put(&mut table, "folders", Some(mailbox.folders.clone()));
+    put(
+        &mut table,
+        "junk",
+        Some(mailbox.junk.clone().unwrap_or_else(|| "auto".into())),
+    );
+    put(&mut table, "poll", Some(written(mailbox.poll)));
+    put(&mut table, "cleanup", Some(mailbox.cleanup.to_string()));
+    table
+}
+
+fn route(route: &Route) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "gateway", Some(route.gateway.name.as_str()));
+    put(&mut table, "mailbox", Some(route.mailbox.name.as_str()));
+    put(
+        &mut table,
+        "bounce_mailbox",
+        route.bounce_mailbox.as_ref().map(ToString::to_string),
+    );
+    put(&mut table, "from", Some(route.from.to_string()));
+    put(&mut table, "to", Some(route.to.to_string()));
+    put(&mut table, "subject", Some(route.subject.clone()));
+    if !route.headers.is_empty() {
+        let headers = route
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone().into()));
+        table.insert("headers".into(), Value::Table(headers.collect()));
+    }
+    put(&mut table, "deadline", Some(written(route.deadline)));
+    put(&mut table, "warn_after", route.warn_after.map(written));
+    put(&mut table, "defer_for", Some(written(route.defer_for)));
+    put(&mut table, "blind_grace", Some(written(route.blind_grace)));
+    put(&mut table, "marks", Some(route.marks.clone()));
+    let tests = route.tests.iter().map(|test| {
+        let mut table = Table::new();
+        put(&mut table, "payload", Some(test.payload.as_str()));
+        let expect: Vec<_> = test
+            .expect
+            .iter()
+            .map(|outcome| outcome.as_str().to_owned())
+            .collect();
+        put(&mut table, "expect", Some(expect));
+        Value::Table(table)
+    });
+    table.insert("tests".into(), Value::Array(tests.collect()));
+    table
+}
+
+fn endpoint(table: &mut Table, endpoint: &Endpoint) {
+    put(table, "host", Some(endpoint.host.clone()));
+    put(table, "port", Some(i64::from(endpoint.port)));
+}
+
+fn login(table: &mut Table, login: Option<&Login>) {
+    put(table, "username", login.map(|login| login.username.clone()));
+    put(
+        table,
+        "password",
+        login.map(|login| secret(&login.password)),
+    );
+    put(table, "auth", login.map(|login| login.auth.as_str()));
+    put(
+        table,
+        "insecure_auth",
+        login.filter(|login| login.insecure).map(|_| true),
+    );
+}
+
+fn trust(table: &mut Table, trust: &Trust) {
+    match trust {
+        Trust::System => {}
+        Trust::Also(pem) => put(table, "ca", Some(pem.to_string())),
+        Trust::Anybody => put(table, "tls_verify", Some(false)),
+    }
+}
+
+/// Where a secret is kept; one that stands in the config itself is only said to be there.
+fn secret(secret: &Secret) -> Value {
+    let kept = |kind: &str, at: Value| Value::Table([(kind.to_owned(), at)].into_iter().collect());
+    match secret {
+        Secret::Literal(_) => "(hidden)".into(),
+        Secret::Env(name) => kept("env", name.clone().into()),
+        Secret::File(path) => kept("file", path.display().to_string().into()),
+        Secret::Command(words) => kept("command", words.clone().into()),
+    }
+}
+
+fn put(table: &mut Table, key: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        table.insert(key.to_owned(), value.into());
+    }
+}

@@ -1,0 +1,62 @@
+//! Values that a config writes as text: durations and rates.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// A duration like `90s`, `15m`, `1h 30m`; never zero, never negative.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let span: SignedDuration = text.parse().map_err(|_| {
+        format!("{text:?} is not a duration: write it like \"90s\", \"15m\" or \"1h 30m\"")
+    })?;
+    let positive = Duration::try_from(span).unwrap_or_default();
+    if positive.is_zero() {
+        return Err(format!(
+            "{text:?} is not a time one can wait for: it must be above zero"
+        ));
+    }
+    Ok(positive)
+}
+
+/// A rate like `60/m`: so many, and the time in which they may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: u32,
+    /// In how long.
+    pub per: Duration,
+}
+
+impl Rate {
+    /// Reads `60/m`; the unit is `s`, `m` or `h`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a rate: write it like \"60/m\" (s, m or h)");
+        let (count, unit) = text.split_once('/').ok_or_else(wrong)?;
+        let count = count
+            .trim()
+            .parse()
+            .ok()
+            .filter(|count| *count > 0)
+            .ok_or_else(wrong)?;
+        let per = match unit.trim() {
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            "h" => Duration::from_hours(1),
+            _ => return Err(wrong()),
+        };
+        Ok(Self { count, per })
+    }
+
+    /// The shortest time between two that keeps the rate.
+    pub fn spacing(self) -> Duration {
+        self.per / self.count
+    }
+}
+
+/// A duration as a config would write it.
+pub fn written(duration: Duration) -> String {
+    format!(
+        "{:#}",
+        SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+    )
+}

@@ -1,0 +1,86 @@
+//! The collecting half: one watcher a mailbox, each told what is awaited there and what may be cleaned up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::ledger::Ledger;
+use crate::config::plan::Mailbox;
+use crate::mailbox::{self, Event, Interest, Wires};
+use crate::probe::facts::Place;
+use crate::probe::name::MailboxName;
+use crate::probe::tag::Signer;
+
+/// Events that may wait to be taken in.
+const BACKLOG: usize = 256;
+
+struct Line {
+    interest: watch::Sender<Interest>,
+    dispose: mpsc::UnboundedSender<Place>,
+}
+
+/// The watchers of a run.
+pub(super) struct Collector {
+    lines: BTreeMap<MailboxName, Line>,
+    tasks: JoinSet<()>,
+}
+
+impl Collector {
+    /// Starts a watcher for each mailbox; their events come out of the channel.
+    pub(super) fn start(
+        mailboxes: impl IntoIterator<Item = Arc<Mailbox>>,
+        signer: &Signer,
+        cancel: &CancellationToken,
+    ) -> (Self, mpsc::Receiver<(MailboxName, Event)>) {
+        let (events, receiver) = mpsc::channel(BACKLOG);
+        let mut tasks = JoinSet::new();
+        let mut lines = BTreeMap::new();
+        for mailbox in mailboxes {
+            let (interest, interest_rx) = watch::channel(Interest::default());
+            let (dispose, dispose_rx) = mpsc::unbounded_channel();
+            lines.insert(mailbox.name.clone(), Line { interest, dispose });
+            let wires = Wires {
+                interest: interest_rx,
+                dispose: dispose_rx,
+                events: events.clone(),
+                cancel: cancel.clone(),
+            };
+            tasks.spawn(mailbox::watch(mailbox, signer.clone(), wires));
+        }
+        (Self { lines, tasks }, receiver)
+    }
+
+    /// The mailboxes watched.
+    pub(super) fn names(&self) -> impl Iterator<Item = &MailboxName> {
+        self.lines.keys()
+    }
+
+    /// Tells every watcher what is awaited now.
+    pub(super) fn update(&self, ledger: &Ledger) {
+        for (name, line) in &self.lines {
+            let interest = ledger.interest(name);
+            line.interest.send_if_modified(|current| {
+                let modified = *current != interest;
+                *current = interest;
+                modified
+            });
+        }
+    }
+
+    /// A message that is recorded may be cleaned up.
+    pub(super) fn dispose(&self, place: Place) {
+        if let Some(line) = self.lines.get(&place.mailbox) {
+            // A watcher that has gone cannot clean up; the message stays.
+            let _ = line.dispose.send(place);
+        }
+    }
+
+    /// Lets every watcher finish its cleaning up and leave.
+    pub(super) async fn finish(mut self) {
+        self.lines.clear();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}

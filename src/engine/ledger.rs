@@ -1,0 +1,507 @@
+//! What is in flight, and the only place where that is known. Pure: every event comes with its time, and what is to be
+//! done comes back as effects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use crate::clock::Stamp;
+use crate::config::plan::Route;
+use crate::judge::evidence::{self, Copy};
+use crate::judge::record::Identity;
+use crate::judge::verdict::{Case, Close};
+use crate::mailbox::Interest;
+use crate::probe::facts::{Attempt, Blindness, End, Failure, Look, Place, Sighting};
+use crate::probe::message::{Kind, Manifest};
+use crate::probe::name::MailboxName;
+use crate::probe::outcome::{Code, Outcome, Phase};
+use crate::probe::payload::Payload;
+use crate::probe::record::{Bounce, Record};
+use crate::smtp::submit::Submission;
+
+/// A 4xx is tried again after this share of `defer_for`, then at growing intervals.
+const FIRST_RETRY_SHARE: u32 = 60;
+/// The bounds of that first interval.
+const FIRST_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Each interval is so much longer than the last.
+const RETRY_GROWTH: f64 = 1.7;
+/// No interval is longer than this.
+const LONGEST_RETRY: Duration = Duration::from_mins(5);
+
+/// A probe that is to be sent.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// Its id.
+    pub id: Uuid,
+    /// The route under test.
+    pub route: Arc<Route>,
+    /// What it carries.
+    pub payload: Payload,
+    /// The outcomes that are right.
+    pub expect: Arc<[Outcome]>,
+    /// What the copy is compared with.
+    pub manifest: Manifest,
+    /// What is submitted.
+    pub submission: Submission,
+    /// When it should start.
+    pub due: Stamp,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A probe is to be sent now.
+    Start(Box<Probe>),
+    /// The final dot of a probe has been written; its reply is awaited.
+    HandedOver(Uuid, Attempt),
+    /// An attempt ended.
+    Attempted(Uuid, Attempt),
+    /// A message of ours was seen.
+    Sighted(Box<Sighting>),
+    /// A mailbox was looked at.
+    Looked(MailboxName, Look),
+    /// A mailbox cannot be read.
+    Blind(MailboxName, Blindness),
+    /// Time has passed.
+    Tick,
+    /// Nothing more is waited for.
+    Interrupt,
+}
+
+/// Something to be done.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Submit this.
+    Submit(Uuid, Arc<Route>, Submission),
+    /// This message is recorded and may be cleaned up.
+    Dispose(Place),
+    /// The gateway has taken this probe.
+    Accepted(Uuid),
+    /// This probe is put off until then.
+    Deferred(Uuid, Instant),
+    /// This probe has its outcome.
+    Settled(Uuid),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    /// An attempt is under way.
+    Submitting,
+    /// Put off by a 4xx until then.
+    Deferred(Instant),
+    /// Accepted; a copy is due by then.
+    Travelling(Instant),
+    /// It has its outcome.
+    Settled(Close),
+}
+
+#[derive(Clone, Debug)]
+struct Flight {
+    route: Arc<Route>,
+    payload: Payload,
+    expect: Arc<[Outcome]>,
+    manifest: Manifest,
+    submission: Option<Submission>,
+    due: Stamp,
+    began: Instant,
+    stage: Stage,
+    attempts: Vec<Attempt>,
+    /// Whether the last of the attempts is one whose reply is still awaited.
+    awaits_reply: bool,
+    retries: u32,
+    copies: Vec<Copy>,
+    bounce: Option<Bounce>,
+}
+
+/// One mailbox, as far as probes depend on it.
+#[derive(Clone, Debug, Default)]
+struct Watched {
+    blind: Option<Blindness>,
+    /// Travelling probes by the time their copies are due.
+    due: BTreeSet<(Instant, Uuid)>,
+    /// Unsettled probes by the time they were started.
+    open: BTreeSet<(Instant, Uuid)>,
+    youngest: Option<Instant>,
+}
+
+/// What is in flight.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    flights: BTreeMap<Uuid, Flight>,
+    timers: BTreeSet<(Instant, Uuid)>,
+    mailboxes: BTreeMap<MailboxName, Watched>,
+    open: usize,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many probes have no outcome yet.
+    pub fn open(&self) -> usize {
+        self.open
+    }
+
+    /// When [`Event::Tick`] is due next.
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// What is awaited in a mailbox.
+    pub fn interest(&self, mailbox: &MailboxName) -> Interest {
+        self.mailboxes
+            .get(mailbox)
+            .map_or_else(Interest::default, |watched| Interest {
+                youngest: watched.youngest,
+                oldest: watched.open.first().map(|(started, _)| *started),
+                due: watched.due.first().map(|(due, _)| *due),
+            })
+    }
+
+    /// Takes an event in; what is to be done comes out.
+    pub fn step(&mut self, event: Event, now: Stamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Start(probe) => self.start(*probe, now, &mut effects),
+            Event::HandedOver(id, attempt) => {
+                if let Some(flight) = self
+                    .flights
+                    .get_mut(&id)
+                    .filter(|flight| flight.stage == Stage::Submitting)
+                {
+                    flight.attempts.push(attempt);
+                    flight.awaits_reply = true;
+                    self.settle_if_seen(id, &mut effects);
+                }
+            }
+            Event::Attempted(id, attempt) => self.attempted(id, attempt, now, &mut effects),
+            Event::Sighted(sighting) => self.sighted(&sighting, &mut effects),
+            Event::Looked(mailbox, look) => self.looked(&mailbox, look, &mut effects),
+            Event::Blind(mailbox, blindness) => self.blind(&mailbox, &blindness, &mut effects),
+            Event::Tick => self.tick(now, &mut effects),
+            Event::Interrupt => {
+                let open: Vec<_> = self
+                    .flights
+                    .iter()
+                    .filter(|(_, flight)| !matches!(flight.stage, Stage::Settled(_)))
+                    .map(|(id, _)| *id)
+                    .collect();
+                for id in open {
+                    self.settle(id, Close::Interrupted, &mut effects);
+                }
+            }
+        }
+        effects
+    }
+
+    /// What is known of a probe.
+    pub fn record(&self, id: Uuid, instance: &str) -> Option<Record> {
+        self.flights
+            .get(&id)
+            .map(|flight| flight.record(id, instance))
+    }
+
+    /// The record of every probe, in the order of their ids, which is that of their start.
+    pub fn into_records(self, instance: &str) -> impl Iterator<Item = Record> {
+        self.flights
+            .into_iter()
+            .map(move |(id, flight)| flight.record(id, instance))
+    }
+
+    fn start(&mut self, probe: Probe, now: Stamp, effects: &mut Vec<Effect>) {
+        let Probe {
+            id,
+            route,
+            submission,
+            ..
+        } = probe;
+        for mailbox in [Some(&route.mailbox.name), route.bounce_mailbox.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let watched = self.mailboxes.entry(mailbox.clone()).or_default();
+            watched.open.insert((now.mono, id));
+            watched.youngest = Some(now.mono);
+        }
+        effects.push(Effect::Submit(id, Arc::clone(&route), submission.clone()));
+        let flight = Flight {
+            route,
+            payload: probe.payload,
+            expect: probe.expect,
+            manifest: probe.manifest,
+            submission: Some(submission),
+            due: probe.due,
+            began: now.mono,
+            stage: Stage::Submitting,
+            attempts: Vec::new(),
+            awaits_reply: false,
+            retries: 0,
+            copies: Vec::new(),
+            bounce: None,
+        };
+        self.flights.insert(id, flight);
+        self.open += 1;
+    }
+
+    fn attempted(&mut self, id: Uuid, attempt: Attempt, now: Stamp, effects: &mut Vec<Effect>) {
+        let Some(flight) = self.flights.get_mut(&id) else {
+            return;
+        };
+        if flight.awaits_reply {
+            flight.attempts.pop();
+            flight.awaits_reply = false;
+        }
+        flight.attempts.push(attempt);
+        if flight.stage != Stage::Submitting {
+            return;
+        }
+        match flight.after_attempt(now) {
+            Next::Travel(due) => {
+                flight.stage = Stage::Travelling(due);
+                effects.push(Effect::Accepted(id));
+                let grace = due + flight.route.blind_grace;
+                let mailbox = flight.route.mailbox.name.clone();
+                let watched = self.mailboxes.entry(mailbox).or_default();
+                watched.due.insert((due, id));
+                self.timers.insert((grace, id));
+                let final_blindness = watched.blind.clone().filter(|blindness| blindness.is_final);
+                self.settle_if_seen(id, effects);
+                if let Some(blindness) = final_blindness {
+                    self.settle(id, Close::Blind(blindness), effects);
+                }
+            }
+            Next::Retry(at) => {
+                flight.stage = Stage::Deferred(at);
+                flight.retries += 1;
+                self.timers.insert((at, id));
+                effects.push(Effect::Deferred(id, at));
+            }
+            Next::Settle => self.settle(id, Close::Settled, effects),
+        }
+    }
+
+    fn sighted(&mut self, sighting: &Sighting, effects: &mut Vec<Effect>) {
+        let Some(id) = sighting.recognised.tag.map(crate::probe::tag::Tag::id) else {
+            return;
+        };
+        // A verified tag that is not here is a leftover of another run: no arrival, and not ours to touch.
+        let Some(flight) = self.flights.get_mut(&id) else {
+            return;
+        };
+        match sighting.recognised.kind {
+            Kind::Reply => return,
+            Kind::Report => {
+                let Some(bounce) = evidence::bounce(&sighting.raw) else {
+                    return;
+                };
+                flight.bounce = Some(bounce);
+            }
+            Kind::Mail => {
+                if sighting.place.mailbox != flight.route.mailbox.name {
+                    return;
+                }
+                let copy = evidence::copy(sighting, &flight.manifest, &flight.route.marks);
+                let known = |known: &Copy| known.folder == copy.folder && known.uid == copy.uid;
+                if !flight.copies.iter().any(known) {
+                    flight.copies.push(copy);
+                    flight.copies.sort_by_key(|copy| copy.seen.mono);
+                }
+            }
+        }
+        effects.push(Effect::Dispose(sighting.place.clone()));
+        self.settle_if_seen(id, effects);
+    }
+
+    fn looked(&mut self, mailbox: &MailboxName, look: Look, effects: &mut Vec<Effect>) {
+        let watched = self.mailboxes.entry(mailbox.clone()).or_default();
+        watched.blind = None;
+        let proved: Vec<_> = watched
+            .due
+            .iter()
+            .take_while(|(due, _)| *due <= look.begun.mono)
+            .map(|(_, id)| *id)
+            .collect();
+        for id in proved {
+            self.settle(id, Close::Proved, effects);
+        }
+    }
+
+    fn blind(&mut self, mailbox: &MailboxName, blindness: &Blindness, effects: &mut Vec<Effect>) {
+        let watched = self.mailboxes.entry(mailbox.clone()).or_default();
+        watched.blind = Some(blindness.clone());
+        if blindness.is_final {
+            let travelling: Vec<_> = watched.due.iter().map(|(_, id)| *id).collect();
+            for id in travelling {
+                self.settle(id, Close::Blind(blindness.clone()), effects);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Stamp, effects: &mut Vec<Effect>) {
+        while let Some((_, id)) = self.timers.pop_first_if_due(now.mono) {
+            let Some(flight) = self.flights.get_mut(&id) else {
+                continue;
+            };
+            match flight.stage {
+                Stage::Deferred(_) => {
+                    flight.stage = Stage::Submitting;
+                    let before = flight.attempts.last().and_then(|attempt| attempt.address);
+                    if let Some(submission) = &mut flight.submission {
+                        submission.address = before;
+                        effects.push(Effect::Submit(
+                            id,
+                            Arc::clone(&flight.route),
+                            submission.clone(),
+                        ));
+                    }
+                }
+                Stage::Travelling(_) => {
+                    let blind = self
+                        .mailboxes
+                        .get(&flight.route.mailbox.name)
+                        .and_then(|it| it.blind.clone());
+                    self.settle(id, Close::Blind(blind.unwrap_or_else(no_look)), effects);
+                }
+                Stage::Submitting | Stage::Settled(_) => {}
+            }
+        }
+    }
+
+    /// A copy or a failed delivery decides, once the message is known to have been handed over.
+    fn settle_if_seen(&mut self, id: Uuid, effects: &mut Vec<Effect>) {
+        let Some(flight) = self.flights.get(&id) else {
+            return;
+        };
+        let bounced = flight
+            .bounce
+            .as_ref()
+            .is_some_and(|bounce| bounce.action == "failed");
+        let handed_over = flight.awaits_reply || matches!(flight.stage, Stage::Travelling(_));
+        if handed_over && (bounced || !flight.copies.is_empty()) {
+            self.settle(id, Close::Settled, effects);
+        }
+    }
+
+    fn settle(&mut self, id: Uuid, close: Close, effects: &mut Vec<Effect>) {
+        let Some(flight) = self.flights.get_mut(&id) else {
+            return;
+        };
+        match flight.stage {
+            Stage::Settled(_) => return,
+            Stage::Deferred(at) => {
+                self.timers.remove(&(at, id));
+            }
+            Stage::Travelling(due) => {
+                self.timers.remove(&(due + flight.route.blind_grace, id));
+                if let Some(watched) = self.mailboxes.get_mut(&flight.route.mailbox.name) {
+                    watched.due.remove(&(due, id));
+                }
+            }
+            Stage::Submitting => {}
+        }
+        flight.stage = Stage::Settled(close);
+        flight.submission = None;
+        let mailboxes = [
+            Some(&flight.route.mailbox.name),
+            flight.route.bounce_mailbox.as_ref(),
+        ];
+        for mailbox in mailboxes.into_iter().flatten() {
+            if let Some(watched) = self.mailboxes.get_mut(mailbox) {
+                watched.open.remove(&(flight.began, id));
+            }
+        }
+        self.open -= 1;
+        effects.push(Effect::Settled(id));
+    }
+}
+
+enum Next {
+    Travel(Instant),
+    Retry(Instant),
+    Settle,
+}
+
+impl Flight {
+    /// What follows from the last attempt.
+    fn after_attempt(&self, now: Stamp) -> Next {
+        let (Some(first), Some(last)) = (self.attempts.first(), self.attempts.last()) else {
+            return Next::Settle;
+        };
+        let gone_stale = last.kept
+            && match &last.end {
+                End::Broken(Phase::Mail, failure) => failure.code != Code::TooLarge,
+                End::Refused(Phase::Mail, reply) => reply.code == 421,
+                _ => false,
+            };
+        let passing = match &last.end {
+            End::Accepted(_) | End::ReplyLost(_) => {
+                return Next::Travel(last.started.mono + self.route.deadline);
+            }
+            End::Refused(_, reply) => reply.is_transient(),
+            // RFC 5321 §3.8: a connection lost within a transaction counts as 451.
+            End::Broken(phase, failure) => {
+                !phase.is_before_mail() && failure.code != Code::TooLarge
+            }
+        };
+        let until = first.started.mono + self.route.defer_for;
+        if gone_stale && now.mono < until {
+            return Next::Retry(now.mono);
+        }
+        if !passing || now.mono >= until {
+            return Next::Settle;
+        }
+        let share = self.route.defer_for / FIRST_RETRY_SHARE;
+        let base = share.clamp(FIRST_RETRY.0, FIRST_RETRY.1);
+        let growth = RETRY_GROWTH.powi(i32::try_from(self.retries.min(20)).unwrap_or(20));
+        let interval = base.mul_f64(growth).min(LONGEST_RETRY);
+        Next::Retry((now.mono + interval).min(until))
+    }
+
+    fn record(&self, id: Uuid, instance: &str) -> Record {
+        let open = Close::Interrupted;
+        let case = Case {
+            route: &self.route,
+            payload: self.payload,
+            expect: &self.expect,
+            attempts: &self.attempts,
+            copies: &self.copies,
+            bounce: self.bounce.as_ref(),
+            close: match &self.stage {
+                Stage::Settled(close) => close,
+                Stage::Submitting | Stage::Deferred(_) | Stage::Travelling(_) => &open,
+            },
+        };
+        case.record(Identity {
+            id,
+            instance,
+            due_at: self.due.wall,
+        })
+    }
+}
+
+/// The blindness of a mailbox that never failed, but never finished a look either.
+fn no_look() -> Blindness {
+    Blindness {
+        failure: Failure {
+            code: Code::MailboxUnreadable,
+            what: "no look at it came to an end in time".into(),
+            remedy: "the server may be overloaded, or the mailbox's `timeout` longer than `blind_grace`",
+        },
+        is_final: false,
+    }
+}
+
+trait PopDue {
+    fn pop_first_if_due(&mut self, now: Instant) -> Option<(Instant, Uuid)>;
+}
+
+impl PopDue for BTreeSet<(Instant, Uuid)> {
+    fn pop_first_if_due(&mut self, now: Instant) -> Option<(Instant, Uuid)> {
+        let (at, _) = self.first()?;
+        if *at <= now { self.pop_first() } else { None }
+    }
+}

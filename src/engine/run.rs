@@ -1,0 +1,359 @@
+//! One run from its first probe to its last record.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::collect::Collector;
+use super::ledger::{Effect, Event, Ledger, Probe};
+use super::send::{self, Job};
+use crate::clock::Stamp;
+use crate::config::plan::{Plan, Route, Test};
+use crate::judge::record;
+use crate::judge::verdict::{Case, Close};
+use crate::mailbox;
+use crate::probe::facts::Blindness;
+use crate::probe::message::{ComposeError, Draft, compose};
+use crate::probe::name::{GatewayName, MailboxName};
+use crate::probe::outcome::Verdict;
+use crate::probe::payload::Payload;
+use crate::probe::record::Record;
+use crate::probe::tag::{Signer, Tag};
+use crate::smtp::submit::Submission;
+
+/// How long watchers may take to clean up and leave.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// What a run is to do.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The tests, in the order they are sent; one probe each.
+    pub tests: Vec<(Arc<Route>, Test)>,
+    /// Probes in flight at once.
+    pub concurrency: usize,
+    /// How long duplicates are still waited for once every probe has its outcome.
+    pub linger: Duration,
+    /// No probe is started after the first that fails.
+    pub fail_fast: bool,
+    /// Whether both sides of the SMTP sessions are kept.
+    pub transcript: bool,
+}
+
+/// Who sends.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Signs and verifies tags.
+    pub signer: Signer,
+    /// The instance as reports show it.
+    pub instance: String,
+}
+
+/// What happens while a run is under way.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// A probe is being submitted.
+    Started {
+        /// Which.
+        id: Uuid,
+        /// On what.
+        route: Arc<Route>,
+        /// What it carries.
+        payload: Payload,
+    },
+    /// The gateway has taken it; a copy is awaited.
+    Accepted(Uuid),
+    /// The gateway puts it off; it is tried again at the time given.
+    Deferred(Uuid, std::time::Instant),
+    /// It has its outcome. Duplicates may still change the record.
+    Settled(Box<Record>),
+    /// A mailbox cannot be read.
+    Blind(MailboxName, Blindness),
+}
+
+/// Why a run could not be.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// A message could not be built.
+    #[error("route {route}: {source}")]
+    Compose {
+        /// The route.
+        route: String,
+        /// Why.
+        source: ComposeError,
+    },
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes, without which a tag could be forged")]
+    Random,
+}
+
+/// Runs an order. `stop` ends it early: what is known by then is in the records.
+pub async fn run(
+    plan: &Plan,
+    order: Order,
+    identity: &Identity,
+    progress: mpsc::UnboundedSender<Progress>,
+    stop: CancellationToken,
+) -> Result<Vec<Record>, RunError> {
+    let cancel = CancellationToken::new();
+    let wanted: BTreeSet<_> = order
+        .tests
+        .iter()
+        .flat_map(|(route, _)| [Some(&route.mailbox.name), route.bounce_mailbox.as_ref()])
+        .flatten()
+        .collect();
+    let mailboxes = wanted
+        .iter()
+        .filter_map(|name| plan.mailboxes.get(*name))
+        .cloned();
+    let (collector, mut seen) = Collector::start(mailboxes, &identity.signer, &cancel);
+    let (sent_tx, mut sent) = mpsc::unbounded_channel();
+    let mut sending = JoinSet::new();
+    let mut senders = BTreeMap::new();
+    for (route, _) in &order.tests {
+        senders
+            .entry(route.gateway.name.clone())
+            .or_insert_with(|| {
+                let (jobs, queue) = mpsc::unbounded_channel();
+                sending.spawn(send::dispatch(
+                    Arc::clone(&route.gateway),
+                    queue,
+                    sent_tx.clone(),
+                ));
+                jobs
+            });
+    }
+    let mut run = Run {
+        opening: collector.names().cloned().collect(),
+        pending: order.tests.iter().cloned().collect(),
+        order,
+        identity,
+        progress,
+        ledger: Ledger::new(),
+        senders,
+        collector,
+        random: SystemRandom::new(),
+        failed: false,
+    };
+    let result = run.drive(&mut sent, &mut seen, &stop).await;
+    // A watcher must not wait for somebody to take in what it still tells.
+    drop(seen);
+    let records = run.leave(&mut sending, &cancel).await;
+    result?;
+    records
+}
+
+struct Run<'a> {
+    order: Order,
+    identity: &'a Identity,
+    progress: mpsc::UnboundedSender<Progress>,
+    pending: VecDeque<(Arc<Route>, Test)>,
+    ledger: Ledger,
+    senders: BTreeMap<GatewayName, mpsc::UnboundedSender<Job>>,
+    collector: Collector,
+    /// Mailboxes that have neither been looked at nor failed yet: nothing is sent before they have.
+    opening: BTreeSet<MailboxName>,
+    random: SystemRandom,
+    failed: bool,
+}
+
+impl Run<'_> {
+    async fn drive(
+        &mut self,
+        sent: &mut mpsc::UnboundedReceiver<Event>,
+        seen: &mut mpsc::Receiver<(MailboxName, mailbox::Event)>,
+        stop: &CancellationToken,
+    ) -> Result<(), RunError> {
+        let mut until: Option<Instant> = None;
+        loop {
+            self.start_more()?;
+            self.collector.update(&self.ledger);
+            let over = self.ledger.open() == 0 && (self.pending.is_empty() || self.holds_back());
+            until = if over {
+                Some(until.unwrap_or_else(|| Instant::now() + self.order.linger))
+            } else {
+                None
+            };
+            let wake = self.ledger.next_wake().map(Instant::from_std);
+            let next = until.into_iter().chain(wake).min();
+            let event = tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    self.take(Event::Interrupt);
+                    return Ok(());
+                }
+                Some(event) = sent.recv() => event,
+                Some((name, event)) = seen.recv() => {
+                    self.opening.remove(&name);
+                    match event {
+                        mailbox::Event::Sighted(sighting) => Event::Sighted(sighting),
+                        mailbox::Event::Looked(look) => Event::Looked(name, look),
+                        mailbox::Event::Blind(blindness) => {
+                            self.tell(Progress::Blind(name.clone(), blindness.clone()));
+                            Event::Blind(name, blindness)
+                        }
+                    }
+                }
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
+                    if until.is_some_and(|until| until <= Instant::now()) {
+                        return Ok(());
+                    }
+                    Event::Tick
+                }
+            };
+            self.take(event);
+        }
+    }
+
+    fn holds_back(&self) -> bool {
+        self.failed && self.order.fail_fast
+    }
+
+    fn start_more(&mut self) -> Result<(), RunError> {
+        while self.opening.is_empty()
+            && !self.holds_back()
+            && self.ledger.open() < self.order.concurrency
+        {
+            let Some((route, test)) = self.pending.pop_front() else {
+                break;
+            };
+            let probe = self.probe(&route, &test)?;
+            self.tell(Progress::Started {
+                id: probe.id,
+                route,
+                payload: test.payload,
+            });
+            self.take(Event::Start(Box::new(probe)));
+        }
+        Ok(())
+    }
+
+    fn probe(&self, route: &Arc<Route>, test: &Test) -> Result<Probe, RunError> {
+        let now = Stamp::now();
+        let tag = self.mint(now)?;
+        let composed = compose(&Draft {
+            from: &route.from,
+            to: &route.to,
+            subject: &route.subject,
+            headers: &route.headers,
+            payload: test.payload,
+            route: route.name.as_str(),
+            tag,
+            date: now.wall,
+        })
+        .map_err(|source| RunError::Compose {
+            route: route.name.to_string(),
+            source,
+        })?;
+        Ok(Probe {
+            id: tag.id(),
+            route: Arc::clone(route),
+            payload: test.payload,
+            expect: test.expect.as_slice().into(),
+            manifest: composed.manifest,
+            submission: Submission {
+                from: route.from.clone(),
+                to: route.to.clone(),
+                message: composed.bytes.into(),
+                envelope_id: tag.to_string(),
+                address: None,
+                transcript: self.order.transcript,
+            },
+            due: now,
+        })
+    }
+
+    fn take(&mut self, event: Event) {
+        for effect in self.ledger.step(event, Stamp::now()) {
+            match effect {
+                Effect::Submit(id, route, submission) => {
+                    if let Some(sender) = self.senders.get(&route.gateway.name) {
+                        // A dispatcher lives as long as the run.
+                        let _ = sender.send((id, submission));
+                    }
+                }
+                Effect::Dispose(place) => self.collector.dispose(place),
+                Effect::Accepted(id) => self.tell(Progress::Accepted(id)),
+                Effect::Deferred(id, until) => self.tell(Progress::Deferred(id, until)),
+                Effect::Settled(id) => {
+                    if let Some(record) = self.ledger.record(id, &self.identity.instance) {
+                        self.failed |= record.verdict == Verdict::Fail;
+                        self.tell(Progress::Settled(Box::new(record)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&self, progress: Progress) {
+        // Whether anybody watches is no concern of the run.
+        let _ = self.progress.send(progress);
+    }
+
+    /// Lets senders and watchers end in good order, within bounds, and gives every record.
+    async fn leave(
+        mut self,
+        sending: &mut JoinSet<()>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Record>, RunError> {
+        let pending = std::mem::take(&mut self.pending);
+        let skipped: Vec<_> = pending
+            .iter()
+            .map(|(route, test)| self.skipped(route, test))
+            .collect::<Result<_, _>>()?;
+        let Self {
+            identity,
+            ledger,
+            senders,
+            collector,
+            ..
+        } = self;
+        drop(senders);
+        let farewell = async {
+            collector.finish().await;
+            while sending.join_next().await.is_some() {}
+        };
+        if timeout(FAREWELL, farewell).await.is_err() {
+            cancel.cancel();
+            sending.shutdown().await;
+        }
+        Ok(ledger
+            .into_records(&identity.instance)
+            .chain(skipped)
+            .collect())
+    }
+
+    /// The record of a probe that was never begun.
+    fn skipped(&self, route: &Route, test: &Test) -> Result<Record, RunError> {
+        let now = Stamp::now();
+        let case = Case {
+            route,
+            payload: test.payload,
+            expect: &test.expect,
+            attempts: &[],
+            copies: &[],
+            bounce: None,
+            close: &Close::NotStarted,
+        };
+        Ok(case.record(record::Identity {
+            id: self.mint(now)?.id(),
+            instance: &self.identity.instance,
+            due_at: now.wall,
+        }))
+    }
+
+    fn mint(&self, now: Stamp) -> Result<Tag, RunError> {
+        let mut random = [0; 7];
+        self.random
+            .fill(&mut random)
+            .map_err(|_| RunError::Random)?;
+        Ok(self.identity.signer.mint(now.wall, random))
+    }
+}

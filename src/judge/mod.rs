@@ -1,0 +1,7 @@
+//! From facts to an outcome, a verdict and a reason. Pure: the same facts give the same judgement, in whatever order the
+//! sightings came.
+
+pub mod evidence;
+pub mod reason;
+pub mod record;
+pub mod verdict;

@@ -1,0 +1,262 @@
+//! The sentence: what happened, on what, in whose words, and what to do.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::verdict::{Case, Close, Judgement};
+use crate::probe::facts::{Attempt, End, Failure, Reply};
+use crate::probe::outcome::{Code, Outcome, Verdict};
+
+/// The reason for a judgement, one line.
+pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
+    let Judgement {
+        outcome,
+        code,
+        verdict,
+    } = judgement;
+    if verdict == Verdict::Pass {
+        return passed(case, outcome);
+    }
+    match code {
+        Code::Ok => passed(case, outcome),
+        Code::Slow => format!(
+            "came back after {}, slower than {}",
+            took(case),
+            human(case.route.warn_after.unwrap_or_default())
+        ),
+        Code::Duplicate => format!(
+            "came back {} times: a rule or a list forwards it more than once",
+            case.copies.len()
+        ),
+        Code::Unexpected => format!("came through intact after {}, which this test does not expect", took(case)),
+        Code::Tagged => format!("came back marked by a filter: {}", marks(case)),
+        Code::Junked => format!(
+            "was filed in {}: a filter of the mailbox or before it takes it for spam",
+            case.copies.first().map_or("the junk folder", |copy| &*copy.folder)
+        ),
+        Code::Altered => "came back without the test content that was sent: something on the way replaced or cut it".into(),
+        Code::Late => format!(
+            "came back after {}, later than the deadline of {}",
+            took(case),
+            human(case.route.deadline)
+        ),
+        Code::Missing => format!(
+            "{} accepted it ({}) and no copy came within {}: it was dropped, held up, or the forwarding rule for {} did not act{}",
+            case.route.gateway.endpoint,
+            last_reply(case).map_or_else(String::new, shown),
+            human(case.route.deadline),
+            case.route.to,
+            junk_unseen(case),
+        ),
+        Code::ReplyLost => format!(
+            "the message was handed over, but {}; no copy came within {}",
+            last_failure(case).map_or("the final reply never came", |failure| &failure.what),
+            human(case.route.deadline)
+        ),
+        Code::Bounced => bounced(case),
+        Code::Rejected => refused(case, "refused it"),
+        Code::Deferred => {
+            let tries = case.attempts.len();
+            let times = if tries == 1 { "once".into() } else { format!("{tries} times") };
+            refused(case, &format!("put it off {times} in {}", deferred_for(case)))
+        }
+        Code::MailboxUnreadable | Code::MailboxRefused => unseen(case),
+        Code::Interrupted => "the run was interrupted while it was on its way".into(),
+        Code::NotStarted => "the run ended before it was sent".into(),
+        Code::DnsFailed
+        | Code::ConnectFailed
+        | Code::TlsFailed
+        | Code::StarttlsMissing
+        | Code::GreetingFailed
+        | Code::AuthFailed
+        | Code::AuthUnavailable
+        | Code::TooLarge
+        | Code::Secret => match last_failure(case) {
+            Some(failure) => with_remedy(&failure.what, failure.remedy),
+            None => refused(case, "refused us"),
+        },
+    }
+}
+
+fn passed(case: &Case<'_>, outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Delivered => format!("came back after {}", took(case)),
+        Outcome::Tagged => format!("came back after {}, marked: {}", took(case), marks(case)),
+        Outcome::Junked => format!("was filed as junk after {}", took(case)),
+        Outcome::Altered => format!("came back altered after {}", took(case)),
+        Outcome::Rejected => refused(case, "refused it"),
+        Outcome::Deferred => refused(case, "put it off"),
+        Outcome::Bounced => bounced(case),
+        Outcome::Missing => "was accepted and no copy came, as expected".into(),
+        Outcome::Unsent => "could not be sent, as expected".into(),
+        Outcome::Unseen | Outcome::Unfinished | Outcome::Skipped | Outcome::Answered => {
+            outcome.to_string()
+        }
+    }
+}
+
+fn took(case: &Case<'_>) -> String {
+    human(
+        case.round_trip()
+            .unwrap_or_default()
+            .saturating_sub(case.deferral()),
+    )
+}
+
+fn deferred_for(case: &Case<'_>) -> String {
+    match (case.attempts.first(), case.attempts.last()) {
+        (Some(first), Some(last)) => human(last.ended.since(first.started)),
+        _ => human(Duration::ZERO),
+    }
+}
+
+fn marks(case: &Case<'_>) -> String {
+    let marks = case
+        .copies
+        .first()
+        .map(|copy| &copy.marks)
+        .into_iter()
+        .flatten();
+    let positive: Vec<_> = marks
+        .filter(|(_, mark)| mark.positive)
+        .map(|(field, mark)| format!("{field}: {}", mark.value))
+        .collect();
+    positive.join("; ")
+}
+
+fn junk_unseen(case: &Case<'_>) -> &'static str {
+    if case.bounce.is_none() && case.route.bounce_mailbox.is_none() {
+        "; no watched mailbox gets bounces, so it may also have bounced"
+    } else {
+        ""
+    }
+}
+
+fn bounced(case: &Case<'_>) -> String {
+    let Some(bounce) = case.bounce else {
+        return "bounced".into();
+    };
+    let host = bounce
+        .reporting_host
+        .as_deref()
+        .unwrap_or("a server on the way");
+    let said = bounce
+        .diagnostic
+        .as_deref()
+        .or(bounce.status.as_deref())
+        .unwrap_or("no reason given");
+    let about = bounce
+        .recipient
+        .as_deref()
+        .map_or_else(String::new, |to| format!(" to {to}"));
+    format!("{host} reports that it could not deliver it{about}: {said}")
+}
+
+fn refused(case: &Case<'_>, did: &str) -> String {
+    let Some(last) = case.attempts.last() else {
+        return did.to_owned();
+    };
+    let host = host(case, last);
+    match &last.end {
+        End::Refused(phase, reply) => {
+            let said = with_remedy(&shown(reply), remedy(reply));
+            format!("{host} {did} at {}: {said}", phase.as_str().to_uppercase())
+        }
+        End::Broken(_, failure) | End::ReplyLost(failure) => {
+            with_remedy(&failure.what, failure.remedy)
+        }
+        End::Accepted(reply) => format!("{host} accepted it: {}", shown(reply)),
+    }
+}
+
+fn host(case: &Case<'_>, attempt: &Attempt) -> String {
+    let endpoint = &case.route.gateway.endpoint;
+    match attempt.address {
+        Some(address) if address.ip().to_string() != endpoint.bare_host() => {
+            format!("{endpoint} ({})", address.ip())
+        }
+        _ => endpoint.to_string(),
+    }
+}
+
+/// What usually helps against a refusal, where its enhanced status code (RFC 3463) says what kind it is.
+fn remedy(reply: &Reply) -> &'static str {
+    match reply.enhanced.as_deref() {
+        Some("5.1.1") => "the recipient does not exist there: check `to`",
+        Some("5.7.1") if reply.text.to_ascii_lowercase().contains("relay") => {
+            "the gateway does not take mail for that domain from here: log in, or ask for this address to be allowed"
+        }
+        Some("4.7.1" | "4.7.0") => {
+            "greylisting usually lets a second try through: a longer `defer_for` shows it"
+        }
+        Some("5.2.2" | "4.2.2") => "the recipient's mailbox is full",
+        Some("5.3.4" | "5.2.3") => "the message is too large for it",
+        Some("5.7.8") => "check username and password",
+        _ => "",
+    }
+}
+
+fn unseen(case: &Case<'_>) -> String {
+    let Close::Blind(blindness) = case.close else {
+        return "the mailbox could not be read".into();
+    };
+    let why = with_remedy(&blindness.failure.what, blindness.failure.remedy);
+    format!(
+        "nothing can be said, because the mailbox {} could not be read: {why}",
+        case.route.mailbox.name
+    )
+}
+
+fn last_reply<'a>(case: &Case<'a>) -> Option<&'a Reply> {
+    match &case.attempts.last()?.end {
+        End::Accepted(reply) | End::Refused(_, reply) => Some(reply),
+        End::Broken(..) | End::ReplyLost(_) => None,
+    }
+}
+
+fn last_failure<'a>(case: &Case<'a>) -> Option<&'a Failure> {
+    match &case.attempts.last()?.end {
+        End::Broken(_, failure) | End::ReplyLost(failure) => Some(failure),
+        End::Accepted(_) | End::Refused(..) => None,
+    }
+}
+
+/// A reply in the server's own words.
+fn shown(reply: &Reply) -> String {
+    [
+        Some(reply.code.to_string()),
+        reply.enhanced.clone(),
+        Some(reply.text.clone()),
+    ]
+    .into_iter()
+    .flatten()
+    .filter(|word| !word.is_empty())
+    .collect::<Vec<_>>()
+    .join(" ")
+}
+
+fn with_remedy(what: &str, remedy: &str) -> String {
+    if remedy.is_empty() {
+        what.to_owned()
+    } else {
+        format!("{what} — {remedy}")
+    }
+}
+
+/// A duration for a sentence: `812 ms`, `15.1 s`, `4m 30s`.
+pub fn human(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{} ms", duration.as_millis())
+    } else if duration < Duration::from_mins(1) {
+        let tenths = duration.as_millis() / 100;
+        if tenths.is_multiple_of(10) {
+            format!("{} s", tenths / 10)
+        } else {
+            format!("{}.{} s", tenths / 10, tenths % 10)
+        }
+    } else {
+        let whole = Duration::from_secs(duration.as_secs());
+        format!("{:#}", SignedDuration::try_from(whole).unwrap_or_default())
+    }
+}

@@ -1,0 +1,158 @@
+//! A judged case as the result document gives it.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::reason::reason;
+use super::verdict::{Case, judge};
+use crate::probe::facts::{Attempt, End};
+use crate::probe::outcome::Phase;
+use crate::probe::record::{
+    AttemptRecord, Clock, CopyRecord, Evidence, PhaseTime, Record, Smtp, milliseconds,
+};
+
+/// Who a record is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// The probe's id.
+    pub id: Uuid,
+    /// The instance that sent it.
+    pub instance: &'a str,
+    /// When it should have started.
+    pub due_at: Timestamp,
+}
+
+impl Case<'_> {
+    /// Judges the case and writes it down.
+    pub fn record(&self, who: Identity<'_>) -> Record {
+        let judgement = judge(self);
+        let first = self.attempts.first();
+        let copy = self.copies.first();
+        let accepted = self
+            .handed_over()
+            .filter(|attempt| matches!(attempt.end, End::Accepted(_)));
+        Record {
+            id: who.id,
+            instance: who.instance.to_owned(),
+            route: self.route.name.clone(),
+            payload: self.payload,
+            expect: self.expect.to_vec(),
+            outcome: judgement.outcome,
+            verdict: judgement.verdict,
+            code: judgement.code,
+            reason: reason(self, judgement),
+            due_at: who.due_at,
+            started_at: first.map(|attempt| attempt.started.wall),
+            accepted_at: accepted.map(|attempt| attempt.ended.wall),
+            seen_at: copy.map(|copy| copy.seen.wall),
+            seen_by: copy.map(|copy| copy.by),
+            resolution_ms: copy
+                .and_then(|copy| Some(milliseconds(copy.seen.since(copy.looked_before?)))),
+            clock: Clock::Monotonic,
+            round_trip_ms: self.round_trip().map(milliseconds),
+            deferral_ms: milliseconds(self.deferral()),
+            deadline_ms: milliseconds(self.route.deadline),
+            late: copy.is_some_and(|copy| !self.in_time(copy)),
+            duplicates: self.copies.len().saturating_sub(1),
+            phases: self.phases(),
+            attempts: self.attempts.iter().map(attempt_record).collect(),
+            smtp: self.attempts.last().map(|attempt| self.smtp(attempt)),
+            copies: self.copy_records(),
+            evidence: Evidence {
+                carriers: copy.map(|copy| copy.carriers.clone()).unwrap_or_default(),
+                marks: copy.map(|copy| copy.marks.clone()).unwrap_or_default(),
+                vantage: self
+                    .attempts
+                    .last()
+                    .filter(|attempt| attempt.address.is_some())
+                    .map(|attempt| attempt.vantage),
+                bounce: self.bounce.cloned(),
+            },
+            transcript: self
+                .attempts
+                .iter()
+                .flat_map(|attempt| attempt.transcript.clone())
+                .collect(),
+        }
+    }
+
+    fn copy_records(&self) -> Vec<CopyRecord> {
+        let record = |copy: &super::evidence::Copy| CopyRecord {
+            folder: copy.folder.to_string(),
+            uid: Some(copy.uid),
+            seen_at: copy.seen.wall,
+            delivered_at: copy.delivered_at,
+            size: copy.size,
+            outcome: copy.outcome,
+        };
+        self.copies.iter().map(record).collect()
+    }
+
+    fn smtp(&self, last: &Attempt) -> Smtp {
+        let reply = match &last.end {
+            End::Accepted(reply) | End::Refused(_, reply) => Some(reply),
+            End::Broken(..) | End::ReplyLost(_) => None,
+        };
+        Smtp {
+            host: self.route.gateway.endpoint.host.clone(),
+            address: last.address,
+            tls: last.tls.map(str::to_owned),
+            code: reply.map(|reply| reply.code),
+            enhanced: reply.and_then(|reply| reply.enhanced.clone()),
+            text: reply.map(|reply| reply.text.clone()),
+        }
+    }
+
+    /// Deferral, the accepted attempt's phases, and transit: together the round trip, where there was one.
+    fn phases(&self) -> Vec<PhaseTime> {
+        let Some(attempt) = self.handed_over().or(self.attempts.last()) else {
+            return Vec::new();
+        };
+        let mut phases = Vec::new();
+        let mut push = |name, took| {
+            phases.push(PhaseTime {
+                name,
+                ms: milliseconds(took),
+            });
+        };
+        if self.attempts.len() > 1 && self.handed_over().is_some() {
+            push(Phase::Deferral, self.deferral());
+        }
+        let seen = self.copies.first().map(|copy| copy.seen);
+        for step in attempt
+            .steps
+            .iter()
+            .filter(|step| step.phase != Phase::Data)
+        {
+            push(step.phase, step.took);
+        }
+        if let Some(began) = attempt.data_began {
+            // A copy may be seen before the final reply comes; a lost reply leaves the dot as the end of DATA.
+            let end = match (&attempt.end, attempt.dot) {
+                (End::ReplyLost(_), Some(dot)) => dot,
+                _ => attempt.ended,
+            };
+            let end = seen.map_or(end, |seen| if seen.mono < end.mono { seen } else { end });
+            push(Phase::Data, end.since(began));
+            if let Some(seen) = seen {
+                push(Phase::Transit, seen.since(end));
+            }
+        }
+        phases
+    }
+}
+
+fn attempt_record(attempt: &Attempt) -> AttemptRecord {
+    let (phase, code, text) = match &attempt.end {
+        End::Accepted(reply) => (Phase::Data, Some(reply.code), reply.text.clone()),
+        End::Refused(phase, reply) => (*phase, Some(reply.code), reply.raw.clone()),
+        End::Broken(phase, failure) => (*phase, None, failure.what.clone()),
+        End::ReplyLost(failure) => (Phase::Data, None, failure.what.clone()),
+    };
+    AttemptRecord {
+        address: attempt.address,
+        phase,
+        code,
+        text,
+    }
+}

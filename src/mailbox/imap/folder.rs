@@ -1,0 +1,315 @@
+//! A watched folder: what in it is new, and what of that is ours.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_imap::imap_proto::{AttributeValue, Response};
+use jiff::Timestamp;
+
+use super::session::{FolderStatus, ImapError, Session, uid_set};
+use crate::clock::Stamp;
+use crate::probe::facts::{Place, SeenBy, Sighting};
+use crate::probe::message::{BODY_SEARCHED, Kind, recognise};
+use crate::probe::name::MailboxName;
+use crate::probe::tag::Signer;
+
+/// Of a header, this much is fetched.
+const HEADER_FETCHED: usize = 64 * 1024;
+/// So many bodies are asked for in one command.
+const BODIES_AT_ONCE: usize = 64;
+/// So many messages a step back when the place to begin at has been lost.
+const STEP_BACK: u32 = 100;
+/// How far the server's clock may be behind ours when arrival times decide how far to go back.
+const CLOCK_SLACK: Duration = Duration::from_hours(1);
+
+/// Where reading a folder goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cursor {
+    validity: u32,
+    next: u32,
+}
+
+/// A watched folder.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    mailbox: MailboxName,
+    /// Its name, decoded.
+    pub(super) name: Arc<str>,
+    /// Whether it is the junk folder.
+    pub(super) junk: bool,
+    cursor: Option<Cursor>,
+    looked: Option<Stamp>,
+}
+
+/// A message whose header was read.
+struct Header {
+    uid: u32,
+    delivered_at: Option<Timestamp>,
+    size: u32,
+    seen: Stamp,
+}
+
+impl Folder {
+    pub(super) fn new(mailbox: MailboxName, name: &str, junk: bool) -> Self {
+        Self {
+            mailbox,
+            name: name.into(),
+            junk,
+            cursor: None,
+            looked: None,
+        }
+    }
+
+    /// Whether `status` says that something may be new here.
+    pub(super) fn has_news(&self, status: FolderStatus) -> bool {
+        self.cursor.is_none_or(|cursor| {
+            cursor.validity != status.validity
+                || status.uid_next.is_none_or(|next| next > cursor.next)
+        })
+    }
+
+    /// Takes up reading in a folder just selected. Where there is no place to go on from, it is where mail that arrived
+    /// after `since` begins, or the end if nothing is awaited.
+    pub(super) async fn take_up(
+        &mut self,
+        session: &mut Session,
+        status: FolderStatus,
+        since: Option<Timestamp>,
+    ) -> Result<(), ImapError> {
+        if self
+            .cursor
+            .is_some_and(|cursor| cursor.validity == status.validity)
+        {
+            return Ok(());
+        }
+        let end = match status.uid_next {
+            Some(next) => next,
+            None => last_uid(session, status.exists).await?.saturating_add(1),
+        };
+        let next = match since {
+            Some(since) => first_uid_since(session, status.exists, since)
+                .await?
+                .unwrap_or(end),
+            None => end,
+        };
+        self.cursor = Some(Cursor {
+            validity: status.validity,
+            next,
+        });
+        Ok(())
+    }
+
+    /// The folder, which is selected, was looked at without anything new in it.
+    pub(super) fn looked(&mut self, begun: Stamp) {
+        self.looked = Some(begun);
+    }
+
+    /// Reads what is new in the selected folder. Each message of interest is given to `found` as soon as it is read.
+    pub(super) async fn read_new(
+        &mut self,
+        session: &mut Session,
+        signer: &Signer,
+        (begun, by): (Stamp, SeenBy),
+        mut found: impl FnMut(Sighting),
+    ) -> Result<(), ImapError> {
+        let Some(cursor) = self.cursor else {
+            return Ok(());
+        };
+        let mut headers = Vec::new();
+        let mut last = cursor.next.saturating_sub(1);
+        let command = format!(
+            "UID FETCH {}:* (UID INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER]<0.{HEADER_FETCHED}>)",
+            cursor.next
+        );
+        session
+            .run(&command, |response| {
+                let Some(message) = Fetched::of(response) else {
+                    return;
+                };
+                // `n:*` names the last message even when it is older than n (RFC 9051 §6.4.8).
+                if message.uid >= cursor.next {
+                    last = last.max(message.uid);
+                    let header = Header {
+                        uid: message.uid,
+                        delivered_at: message.delivered_at,
+                        size: message.size,
+                        seen: Stamp::now(),
+                    };
+                    let tagged = recognise(message.bytes, signer).tag.is_some();
+                    headers.push((header, tagged));
+                }
+            })
+            .await?;
+        // Foreign mail, however much, does not hold up what the header already told.
+        headers.sort_by_key(|(_, tagged)| !tagged);
+        for chunk in headers.chunks(BODIES_AT_ONCE) {
+            self.read_bodies(session, signer, (begun, by), chunk, &mut found)
+                .await?;
+        }
+        self.cursor = Some(Cursor {
+            next: last.saturating_add(1),
+            ..cursor
+        });
+        self.looked = Some(begun);
+        Ok(())
+    }
+
+    /// The whole message decides: the header alone shows neither what is intact nor a tag that only the body carries.
+    async fn read_bodies(
+        &self,
+        session: &mut Session,
+        signer: &Signer,
+        (begun, by): (Stamp, SeenBy),
+        headers: &[(Header, bool)],
+        found: &mut impl FnMut(Sighting),
+    ) -> Result<(), ImapError> {
+        let uids: Vec<_> = headers.iter().map(|(header, _)| header.uid).collect();
+        let command = format!(
+            "UID FETCH {} (UID BODY.PEEK[]<0.{BODY_SEARCHED}>)",
+            uid_set(&uids)
+        );
+        let validity = self.cursor.map_or(0, |cursor| cursor.validity);
+        session
+            .run(&command, |response| {
+                let Some(message) = Fetched::of(response) else {
+                    return;
+                };
+                let Some((header, tagged)) =
+                    headers.iter().find(|(header, _)| header.uid == message.uid)
+                else {
+                    return;
+                };
+                let recognised = recognise(message.bytes, signer);
+                if recognised.tag.is_none() || recognised.kind == Kind::Reply {
+                    return;
+                }
+                found(Sighting {
+                    place: Place {
+                        mailbox: self.mailbox.clone(),
+                        folder: Arc::clone(&self.name),
+                        junk: self.junk,
+                        validity,
+                        uid: message.uid,
+                    },
+                    // What the header told was seen then; the body only came after.
+                    seen: if *tagged { header.seen } else { Stamp::now() },
+                    by,
+                    looked_before: self
+                        .looked
+                        .filter(|before| begun.since(*before) > Duration::ZERO),
+                    delivered_at: header.delivered_at,
+                    size: header.size,
+                    recognised,
+                    raw: message.bytes.into(),
+                });
+            })
+            .await
+    }
+}
+
+/// What one FETCH response says.
+struct Fetched<'r> {
+    uid: u32,
+    delivered_at: Option<Timestamp>,
+    size: u32,
+    bytes: &'r [u8],
+}
+
+impl<'r> Fetched<'r> {
+    fn of(response: &'r Response<'_>) -> Option<Self> {
+        let Response::Fetch(_, attributes) = response else {
+            return None;
+        };
+        let mut message = Self {
+            uid: 0,
+            delivered_at: None,
+            size: 0,
+            bytes: &[],
+        };
+        for attribute in attributes {
+            match attribute {
+                AttributeValue::Uid(uid) => message.uid = *uid,
+                AttributeValue::InternalDate(date) => message.delivered_at = internal_date(date),
+                AttributeValue::Rfc822Size(size) => message.size = *size,
+                AttributeValue::BodySection {
+                    data: Some(data), ..
+                } => message.bytes = data,
+                _ => {}
+            }
+        }
+        (message.uid > 0).then_some(message)
+    }
+}
+
+/// `17-Jul-1996 02:44:25 -0700` (RFC 9051 §9, date-time).
+fn internal_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::strtime::parse("%d-%b-%Y %H:%M:%S %z", text.trim())
+        .ok()?
+        .to_timestamp()
+        .ok()
+}
+
+async fn last_uid(session: &mut Session, exists: u32) -> Result<u32, ImapError> {
+    let mut last = 0;
+    if exists > 0 {
+        session
+            .run("FETCH * (UID)", |response| {
+                last = last.max(Fetched::of(response).map_or(0, |message| message.uid));
+            })
+            .await?;
+    }
+    Ok(last)
+}
+
+/// The first UID of those at the folder's end that arrived after `since`, found from the end backwards.
+async fn first_uid_since(
+    session: &mut Session,
+    exists: u32,
+    since: Timestamp,
+) -> Result<Option<u32>, ImapError> {
+    let since = since.saturating_sub(CLOCK_SLACK).unwrap_or(since);
+    let mut first = None;
+    let mut end = exists;
+    while end > 0 {
+        let begin = end.saturating_sub(STEP_BACK - 1).max(1);
+        let mut older = false;
+        session
+            .run(
+                &format!("FETCH {begin}:{end} (UID INTERNALDATE)"),
+                |response| {
+                    if let Some(Fetched {
+                        uid, delivered_at, ..
+                    }) = Fetched::of(response)
+                    {
+                        if delivered_at.is_some_and(|delivered_at| delivered_at < since) {
+                            older = true;
+                        } else {
+                            first = Some(first.map_or(uid, |first: u32| first.min(uid)));
+                        }
+                    }
+                },
+            )
+            .await?;
+        if older {
+            break;
+        }
+        end = begin - 1;
+    }
+    Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrival_times_are_read_as_servers_write_them() {
+        let expected: Timestamp = "1996-07-17T09:44:25Z".parse().unwrap();
+        assert_eq!(internal_date("17-Jul-1996 02:44:25 -0700"), Some(expected));
+        assert_eq!(
+            internal_date(" 7-Jul-1996 02:44:25 +0000"),
+            Some("1996-07-07T02:44:25Z".parse().unwrap())
+        );
+        assert_eq!(internal_date("yesterday"), None);
+    }
+}

@@ -1,0 +1,8 @@
+//! IMAP (RFC 3501, RFC 9051): one kept session, only what is new, no SEARCH.
+
+mod cleanup;
+mod folder;
+mod guard;
+pub mod session;
+pub mod utf7;
+pub mod watch;

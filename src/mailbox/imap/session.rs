@@ -1,0 +1,665 @@
+//! One IMAP session: commands whose every ending is looked at.
+//!
+//! The client library frames and parses; it also takes NO, BAD and a closed connection for empty success in several
+//! commands, so the loop that waits for the tagged status is here.
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_imap::imap_proto::{
+    Capability, MailboxDatum, NameAttribute, Response, ResponseCode, Status, StatusAttribute,
+};
+use async_imap::{Authenticator, Client};
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use super::guard::Guard;
+use super::utf7;
+use crate::config::plan::{Auth, Mailbox, Security, Trust};
+use crate::net::dial::{self, seconds};
+use crate::net::stream::Stream;
+use crate::net::tls::Tls;
+use crate::probe::facts::{Blindness, Failure};
+use crate::probe::outcome::Code;
+
+/// What ended a command, or the session.
+#[derive(Debug, Error)]
+pub enum ImapError {
+    /// The server said NO.
+    #[error("{command} was answered: NO {words}")]
+    No {
+        /// The command.
+        command: String,
+        /// The server's words.
+        words: String,
+    },
+    /// The server said BAD.
+    #[error("{command} was answered: BAD {words}")]
+    Bad {
+        /// The command.
+        command: String,
+        /// The server's words.
+        words: String,
+    },
+    /// The server said goodbye.
+    #[error("the server ended the session: {0}")]
+    Bye(String),
+    /// The connection was closed.
+    #[error("the server closed the connection at {0}")]
+    Closed(String),
+    /// The connection broke, or what came is no IMAP.
+    #[error("the connection broke at {0}: {1}")]
+    Broken(String, io::Error),
+    /// Nothing came in time.
+    #[error("no answer to {command} within {}", seconds(*.limit))]
+    Slow {
+        /// The command.
+        command: String,
+        /// The time it had.
+        limit: Duration,
+    },
+}
+
+impl From<ImapError> for Blindness {
+    fn from(error: ImapError) -> Self {
+        let remedy = match &error {
+            ImapError::No { .. } | ImapError::Bad { .. } => "the server's log may say more",
+            ImapError::Slow { .. } => {
+                "the server may be overloaded: raise the mailbox's `timeout` if it is only slow"
+            }
+            ImapError::Bye(_) | ImapError::Closed(_) | ImapError::Broken(..) => {
+                "it is tried again until it answers"
+            }
+        };
+        Self {
+            failure: Failure {
+                code: Code::MailboxUnreadable,
+                what: error.to_string(),
+                remedy,
+            },
+            is_final: false,
+        }
+    }
+}
+
+/// What SELECT or STATUS says of a folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FolderStatus {
+    /// How many messages are in it.
+    pub exists: u32,
+    /// The UID the next message will get, if the server says.
+    pub uid_next: Option<u32>,
+    /// What its UIDs belong to.
+    pub validity: u32,
+}
+
+/// What a server can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// RFC 2177.
+    pub idle: bool,
+    /// RFC 4315.
+    pub uidplus: bool,
+    /// RFC 6851.
+    pub mv: bool,
+}
+
+/// An authenticated session.
+#[derive(Debug)]
+pub struct Session {
+    inner: async_imap::Session<Guard<Stream>>,
+    limit: Duration,
+    /// What the server can do.
+    pub can: Abilities,
+    /// Whether messages may have come since [`Session::take_news`] was last asked.
+    news: bool,
+}
+
+impl Session {
+    /// Connects, secures, logs in.
+    pub async fn open(mailbox: &Mailbox, tls: &Tls) -> Result<Self, Blindness> {
+        let Mailbox {
+            endpoint,
+            timeout: limit,
+            security,
+            ..
+        } = mailbox;
+        let retry = |failure: Failure| {
+            let is_final = failure.code == Code::TlsFailed && failure.what.contains("certificate");
+            let failure = Failure {
+                code: Code::MailboxUnreadable,
+                ..failure
+            };
+            Blindness { failure, is_final }
+        };
+        let addresses = dial::look_up(endpoint, *limit).await.map_err(retry)?;
+        let address = addresses
+            .first()
+            .copied()
+            .unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
+        let tcp = dial::connect(address, *limit).await.map_err(retry)?;
+        let stream = match security {
+            Security::Implicit => dial::secure(tls, endpoint.bare_host(), tcp, *limit)
+                .await
+                .map_err(retry)?,
+            _ => Stream::Plain(tcp),
+        };
+        let mut client = greeted(stream, mailbox).await?;
+        if *security == Security::Starttls {
+            client = starttls(client, mailbox, tls).await?;
+        }
+        let inner = log_in(client, mailbox).await?;
+        let mut session = Self {
+            inner,
+            limit: *limit,
+            can: Abilities::default(),
+            news: true,
+        };
+        session.can = session.abilities().await?;
+        Ok(session)
+    }
+
+    async fn abilities(&mut self) -> Result<Abilities, ImapError> {
+        let mut can = Abilities::default();
+        self.run("CAPABILITY", |response| {
+            if let Response::Capabilities(capabilities) = response {
+                for capability in capabilities {
+                    if let Capability::Atom(atom) = capability {
+                        match atom.to_ascii_uppercase().as_str() {
+                            "IDLE" => can.idle = true,
+                            "UIDPLUS" => can.uidplus = true,
+                            "MOVE" => can.mv = true,
+                            _ => {}
+                        }
+                    }
+                }
+            }
+        })
+        .await?;
+        Ok(can)
+    }
+
+    /// Runs a command to its tagged OK; `each` sees every untagged response.
+    pub async fn run(
+        &mut self,
+        command: &str,
+        mut each: impl FnMut(&Response<'_>),
+    ) -> Result<(), ImapError> {
+        let name = verb(command);
+        let broken = |error: async_imap::error::Error| match error {
+            async_imap::error::Error::Io(error) => ImapError::Broken(name.clone(), error),
+            other => ImapError::Broken(name.clone(), io::Error::other(other.to_string())),
+        };
+        let limit = self.limit;
+        let slow = |_| ImapError::Slow {
+            command: name.clone(),
+            limit,
+        };
+        let id = timeout(limit, self.inner.run_command(command))
+            .await
+            .map_err(slow)?
+            .map_err(broken)?;
+        loop {
+            let response = timeout(limit, self.inner.read_response())
+                .await
+                .map_err(slow)?
+                .map_err(|error| ImapError::Broken(name.clone(), error))?
+                .ok_or_else(|| ImapError::Closed(name.clone()))?;
+            match response.parsed() {
+                Response::Done {
+                    tag,
+                    status,
+                    outcome,
+                } if *tag == id => {
+                    let words = outcome
+                        .information
+                        .as_deref()
+                        .unwrap_or_default()
+                        .to_owned();
+                    return match status {
+                        Status::Ok => Ok(()),
+                        Status::No => Err(ImapError::No {
+                            command: name,
+                            words,
+                        }),
+                        _ => Err(ImapError::Bad {
+                            command: name,
+                            words,
+                        }),
+                    };
+                }
+                other => {
+                    self.note(other)?;
+                    each(other);
+                }
+            }
+        }
+    }
+
+    /// What every response may bring, whatever was asked.
+    fn note(&mut self, response: &Response<'_>) -> Result<(), ImapError> {
+        match response {
+            Response::MailboxData(MailboxDatum::Exists(_)) => self.news = true,
+            Response::Data {
+                status: Status::Bye,
+                outcome,
+            } => {
+                let words = outcome.information.as_deref().unwrap_or("without a word");
+                return Err(ImapError::Bye(words.to_owned()));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether messages may have come to the selected folder since this was last asked.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Selects a folder.
+    pub async fn select(&mut self, folder: &str) -> Result<FolderStatus, ImapError> {
+        let mut status = FolderStatus::default();
+        let command = format!("SELECT {}", quoted(folder));
+        self.run(&command, |response| match response {
+            Response::MailboxData(MailboxDatum::Exists(count)) => status.exists = *count,
+            Response::Data { outcome, .. } => match outcome.code {
+                Some(ResponseCode::UidNext(next)) => status.uid_next = Some(next),
+                Some(ResponseCode::UidValidity(validity)) => status.validity = validity,
+                _ => {}
+            },
+            _ => {}
+        })
+        .await?;
+        self.news = true;
+        Ok(status)
+    }
+
+    /// Asks after a folder that is not selected.
+    pub async fn status(&mut self, folder: &str) -> Result<FolderStatus, ImapError> {
+        let mut found = FolderStatus::default();
+        let command = format!("STATUS {} (MESSAGES UIDNEXT UIDVALIDITY)", quoted(folder));
+        self.run(&command, |response| {
+            if let Response::MailboxData(MailboxDatum::Status { status, .. }) = response {
+                for attribute in status {
+                    match attribute {
+                        StatusAttribute::Messages(count) => found.exists = *count,
+                        StatusAttribute::UidNext(next) => found.uid_next = Some(*next),
+                        StatusAttribute::UidValidity(validity) => found.validity = *validity,
+                        _ => {}
+                    }
+                }
+            }
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// The junk folder: by SPECIAL-USE (RFC 6154), then by its usual names, under whatever prefix.
+    pub async fn find_junk(&mut self) -> Result<Option<String>, ImapError> {
+        let mut special = None;
+        let mut named = None;
+        self.run("LIST \"\" \"*\"", |response| {
+            if let Response::MailboxData(MailboxDatum::List(list)) = response {
+                let name = utf7::decode(&list.name);
+                if list.name_attributes.contains(&NameAttribute::Junk) {
+                    special.get_or_insert(name);
+                } else {
+                    let delimiter = list.delimiter.as_deref().unwrap_or("/");
+                    let last = name
+                        .rsplit(delimiter)
+                        .next()
+                        .unwrap_or(&name)
+                        .to_ascii_lowercase();
+                    if matches!(last.as_str(), "junk" | "spam") {
+                        named.get_or_insert(name);
+                    }
+                }
+            }
+        })
+        .await?;
+        Ok(special.or(named))
+    }
+
+    /// Waits with IDLE (RFC 2177) until the server says something of interest or `until` is done. Whether it said so.
+    pub async fn idle(&mut self, until: impl Future<Output = ()>) -> Result<bool, ImapError> {
+        const IDLE: &str = "IDLE";
+        let limit = self.limit;
+        let slow = |_| ImapError::Slow {
+            command: IDLE.into(),
+            limit,
+        };
+        let broken = |error: io::Error| ImapError::Broken(IDLE.into(), error);
+        let sent = |error: async_imap::error::Error| broken(io::Error::other(error.to_string()));
+        if self.news {
+            return Ok(true);
+        }
+        let id = timeout(limit, self.inner.run_command(IDLE))
+            .await
+            .map_err(slow)?
+            .map_err(sent)?;
+        let mut announced = false;
+        let mut started = false;
+        tokio::pin!(until);
+        loop {
+            let next = self.inner.read_response();
+            let response = if started {
+                if announced {
+                    break;
+                }
+                tokio::select! {
+                    () = &mut until => break,
+                    response = next => response,
+                }
+            } else {
+                timeout(limit, next).await.map_err(slow)?
+            };
+            let response = response
+                .map_err(broken)?
+                .ok_or_else(|| ImapError::Closed(IDLE.into()))?;
+            match response.parsed() {
+                Response::Continue(_) => started = true,
+                Response::Done {
+                    tag,
+                    status,
+                    outcome,
+                } if *tag == id => {
+                    let words = outcome
+                        .information
+                        .as_deref()
+                        .unwrap_or_default()
+                        .to_owned();
+                    let command = IDLE.to_owned();
+                    return match status {
+                        Status::Ok => Ok(self.news),
+                        Status::No => Err(ImapError::No { command, words }),
+                        _ => Err(ImapError::Bad { command, words }),
+                    };
+                }
+                other => {
+                    self.note(other)?;
+                    announced |= self.news;
+                }
+            }
+        }
+        timeout(limit, self.inner.run_command_untagged("DONE"))
+            .await
+            .map_err(slow)?
+            .map_err(sent)?;
+        loop {
+            let response = timeout(limit, self.inner.read_response())
+                .await
+                .map_err(slow)?
+                .map_err(broken)?
+                .ok_or_else(|| ImapError::Closed(IDLE.into()))?;
+            match response.parsed() {
+                Response::Done { tag, .. } if *tag == id => return Ok(announced),
+                other => self.note(other)?,
+            }
+        }
+    }
+
+    /// The server's address.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.inner.get_ref().get_ref().peer().ok()
+    }
+
+    /// Says LOGOUT and does not wait long for the answer.
+    pub async fn log_out(mut self) {
+        self.limit = Duration::from_secs(2);
+        // Nothing depends on a goodbye; BYE is its proper answer.
+        let _ = self.run("LOGOUT", |_| ()).await;
+    }
+}
+
+async fn greeted(stream: Stream, mailbox: &Mailbox) -> Result<Client<Guard<Stream>>, Blindness> {
+    let limit = mailbox.timeout;
+    let mut client = Client::new(Guard::new(stream));
+    let greeting = timeout(limit, client.read_response())
+        .await
+        .map_err(|_| ImapError::Slow {
+            command: "the greeting".into(),
+            limit,
+        })?
+        .map_err(|error| ImapError::Broken("the greeting".into(), error))?
+        .ok_or_else(|| ImapError::Closed("the greeting".into()))?;
+    match greeting.parsed() {
+        Response::Data {
+            status: Status::Ok | Status::PreAuth,
+            ..
+        } => Ok(client),
+        Response::Data { outcome, .. } => Err(ImapError::Bye(
+            outcome
+                .information
+                .as_deref()
+                .unwrap_or_default()
+                .to_owned(),
+        )
+        .into()),
+        _ => {
+            let odd = io::Error::other("this is no IMAP greeting");
+            Err(ImapError::Broken("the greeting".into(), odd).into())
+        }
+    }
+}
+
+async fn starttls(
+    mut client: Client<Guard<Stream>>,
+    mailbox: &Mailbox,
+    tls: &Tls,
+) -> Result<Client<Guard<Stream>>, Blindness> {
+    let limit = mailbox.timeout;
+    let refused = |what: String| Blindness {
+        failure: Failure {
+            code: Code::MailboxUnreadable,
+            what,
+            remedy: "set the mailbox's `tls` to what the server offers",
+        },
+        is_final: true,
+    };
+    timeout(limit, client.run_command_and_check_ok("STARTTLS", None))
+        .await
+        .map_err(|_| ImapError::Slow {
+            command: "STARTTLS".into(),
+            limit,
+        })?
+        .map_err(|error| {
+            refused(format!(
+                "{} refused STARTTLS: {}",
+                mailbox.endpoint,
+                words(&error)
+            ))
+        })?;
+    // Whatever the server sent before the handshake is dropped with the client.
+    let Stream::Plain(tcp) = client.into_inner().into_inner() else {
+        return Err(refused("TLS is there already".into()));
+    };
+    let secured = dial::secure(tls, mailbox.endpoint.bare_host(), tcp, limit).await;
+    let stream = secured.map_err(|failure| Blindness {
+        is_final: failure.what.contains("certificate"),
+        failure: Failure {
+            code: Code::MailboxUnreadable,
+            ..failure
+        },
+    })?;
+    Ok(Client::new(Guard::new(stream)))
+}
+
+async fn log_in(
+    client: Client<Guard<Stream>>,
+    mailbox: &Mailbox,
+) -> Result<async_imap::Session<Guard<Stream>>, Blindness> {
+    let Mailbox {
+        login,
+        endpoint,
+        timeout: limit,
+        security,
+        trust,
+        ..
+    } = mailbox;
+    let refused = |what: String, remedy| Blindness {
+        failure: Failure {
+            code: Code::MailboxRefused,
+            what,
+            remedy,
+        },
+        is_final: true,
+    };
+    let is_verified = *security != Security::None && *trust != Trust::Anybody;
+    if !is_verified && !login.insecure {
+        return Err(refused(
+            format!(
+                "the session with {endpoint} is not secured by verified TLS, so the password was not sent"
+            ),
+            "set `tls` to starttls or implicit, or `insecure_auth = true` if this network is yours",
+        ));
+    }
+    let password = login.password.reveal().await.map_err(|error| {
+        refused(
+            format!("the password of mailbox {}: {error}", mailbox.name),
+            "",
+        )
+    })?;
+    let by_command = login.auth != Auth::Plain
+        && login.username.is_ascii()
+        && password.expose_secret().is_ascii();
+    let attempt = async {
+        if by_command {
+            client
+                .login(&login.username, password.expose_secret())
+                .await
+        } else {
+            let plain = Plain {
+                username: &login.username,
+                password: &password,
+            };
+            client.authenticate("PLAIN", plain).await
+        }
+    };
+    let result = timeout(*limit, attempt)
+        .await
+        .map_err(|_| ImapError::Slow {
+            command: "LOGIN".into(),
+            limit: *limit,
+        })?;
+    result.map_err(|(error, _client)| match error {
+        async_imap::error::Error::No(_) | async_imap::error::Error::Bad(_) => {
+            let said = words(&error);
+            let is_final = !is_passing(&said);
+            let remedy = if is_final {
+                "check username and password; it is not tried again, because some servers lock an account out after a few"
+            } else {
+                "it is tried again, more and more slowly"
+            };
+            let mut blindness = refused(format!("{endpoint} refused the login of {}: {said}", login.username), remedy);
+            blindness.is_final = is_final;
+            blindness
+        }
+        async_imap::error::Error::Io(error) => ImapError::Broken("LOGIN".into(), error).into(),
+        async_imap::error::Error::ConnectionLost => ImapError::Closed("LOGIN".into()).into(),
+        other => ImapError::Broken("LOGIN".into(), io::Error::other(other.to_string())).into(),
+    })
+}
+
+/// SASL PLAIN (RFC 4616).
+struct Plain<'a> {
+    username: &'a str,
+    password: &'a SecretString,
+}
+
+impl Authenticator for Plain<'_> {
+    type Response = String;
+
+    fn process(&mut self, _challenge: &[u8]) -> String {
+        format!("\0{}\0{}", self.username, self.password.expose_secret())
+    }
+}
+
+/// Whether a refusal of a login is one that time mends (RFC 5530).
+fn is_passing(said: &str) -> bool {
+    let said = said.to_ascii_uppercase();
+    [
+        "UNAVAILABLE",
+        "INUSE",
+        "LIMIT",
+        "TOO MANY",
+        "TEMPORAR",
+        "TRY AGAIN",
+        "THROTTL",
+        "SERVERBUG",
+    ]
+    .iter()
+    .any(|sign| said.contains(sign))
+}
+
+/// The server's words out of the library's error, which wraps them in its own.
+fn words(error: &async_imap::error::Error) -> String {
+    let text = match error {
+        async_imap::error::Error::No(text) | async_imap::error::Error::Bad(text) => text,
+        other => return other.to_string(),
+    };
+    text.rsplit_once("info: Some(\"")
+        .and_then(|(_, said)| said.strip_suffix("\")"))
+        .map_or_else(|| text.clone(), |said| said.replace("\\\"", "\""))
+}
+
+/// The name of a command without its arguments: `UID FETCH`, `SELECT`.
+fn verb(command: &str) -> String {
+    let mut words = command.split(' ');
+    match (words.next(), words.next()) {
+        (Some("UID"), Some(second)) => format!("UID {second}"),
+        (first, _) => first.unwrap_or_default().to_owned(),
+    }
+}
+
+/// A folder's name as a quoted string.
+pub fn quoted(folder: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in utf7::encode(folder).chars() {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// UIDs as a sequence set, runs joined: `3:7,9`.
+pub fn uid_set(uids: &[u32]) -> String {
+    let mut sorted = uids.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let mut set = String::new();
+    for run in sorted.chunk_by(|a, b| a + 1 == *b) {
+        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+            let comma = if set.is_empty() { "" } else { "," };
+            // Writing to a String cannot fail.
+            let _ = if first == last {
+                write!(set, "{comma}{first}")
+            } else {
+                write!(set, "{comma}{first}:{last}")
+            };
+        }
+    }
+    set
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uids_become_runs() {
+        assert_eq!(uid_set(&[9, 3, 4, 5, 3, 7]), "3:5,7,9");
+        assert_eq!(uid_set(&[]), "");
+    }
+
+    #[test]
+    fn names_are_quoted() {
+        assert_eq!(quoted("INBOX.\"Sp\u{e4}m\\"), "\"INBOX.\\\"Sp&AOQ-m\\\\\"");
+    }
+}

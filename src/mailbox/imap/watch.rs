@@ -1,0 +1,362 @@
+//! The loop around a session: look, tell, clean up, wait; and when the session breaks, say so and come back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::time::{sleep, sleep_until};
+
+use super::cleanup::clean_up;
+use super::folder::Folder;
+use super::session::{ImapError, Session};
+use crate::clock::Stamp;
+use crate::config::plan::{Cleanup, Mailbox};
+use crate::mailbox::pace::Pace;
+use crate::mailbox::{Event, Wires};
+use crate::net::tls::Tls;
+use crate::probe::facts::{Blindness, Failure, Look, Place, SeenBy, Sighting, is_local};
+use crate::probe::outcome::Code;
+use crate::probe::tag::Signer;
+
+/// Below this, waiting is cheaper than entering and leaving IDLE.
+const IDLE_WORTH: Duration = Duration::from_millis(500);
+/// IDLE is issued anew within this time; servers and firewalls forget quiet connections.
+const IDLE_MOST: Duration = Duration::from_secs(290);
+/// The first and the longest time between attempts to come back.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// A look that finds nothing announced still reads, every so often: a server may have forgotten to say EXISTS.
+const READ_ANYWAY: u32 = 10;
+
+/// Watches until told to leave.
+pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
+    let mut watcher = Watcher {
+        tls: Tls::new(&mailbox.trust),
+        folders: Vec::new(),
+        backlog: BTreeMap::new(),
+        leaving: false,
+        mailbox,
+        signer,
+        wires,
+    };
+    let mut pause = BACK_OFF.0;
+    while !watcher.leaving {
+        let blindness = match Session::open(&watcher.mailbox, &watcher.tls).await {
+            Ok(mut session) => match watcher.tend(&mut session, &mut pause).await {
+                Ok(()) => {
+                    session.log_out().await;
+                    return;
+                }
+                Err(blindness) => blindness,
+            },
+            Err(blindness) => blindness,
+        };
+        tracing::debug!(mailbox = %watcher.mailbox.name, "{}", blindness.failure.what);
+        let is_final = blindness.is_final;
+        watcher.tell(Event::Blind(blindness)).await;
+        let wait = sleep(jittered(pause));
+        tokio::select! {
+            () = wait, if !is_final => {}
+            () = closed(&mut watcher.wires) => return,
+        }
+        pause = (pause * 2).min(BACK_OFF.1);
+    }
+}
+
+/// Waits until nothing more is to be cleaned up. What is still named meanwhile cannot be reached and is left.
+async fn closed(wires: &mut Wires) {
+    while wires.dispose.recv().await.is_some() {}
+}
+
+/// A quarter more or less, so that many watchers do not come back at once.
+fn jittered(pause: Duration) -> Duration {
+    let mut byte = [0_u8];
+    // Without randomness the pause is only less spread.
+    let _ = SystemRandom::new().fill(&mut byte);
+    let [byte] = byte;
+    pause.mul_f64(0.75 + f64::from(byte) / 512.0)
+}
+
+struct Watcher {
+    mailbox: Arc<Mailbox>,
+    signer: Signer,
+    tls: Tls,
+    folders: Vec<Folder>,
+    /// What is to be cleaned up, by folder and the UIDVALIDITY its UIDs belong to.
+    backlog: BTreeMap<(Arc<str>, u32), Vec<u32>>,
+    leaving: bool,
+    wires: Wires,
+}
+
+impl Watcher {
+    async fn tell(&self, event: Event) {
+        // Nobody listens any more only when the run is over.
+        let _ = self
+            .wires
+            .events
+            .send((self.mailbox.name.clone(), event))
+            .await;
+    }
+
+    /// Keeps looking over one session until told to leave, or until it breaks.
+    async fn tend(&mut self, session: &mut Session, pause: &mut Duration) -> Result<(), Blindness> {
+        self.open_folders(session).await?;
+        let is_local = session.peer().is_none_or(|peer| is_local(peer.ip()));
+        let mut pace = Pace::new(self.mailbox.poll, is_local, Stamp::now().mono);
+        let mut by = SeenBy::Poll;
+        let mut since_read = 0;
+        loop {
+            let begun = Stamp::now();
+            pace.looked(begun.mono);
+            since_read += 1;
+            let due = self.wires.interest.borrow().due;
+            let thorough = since_read >= READ_ANYWAY || due.is_some_and(|due| due <= begun.mono);
+            if thorough {
+                since_read = 0;
+            }
+            self.look(session, begun, by, thorough).await?;
+            self.tell(Event::Looked(Look { begun })).await;
+            *pause = BACK_OFF.0;
+            self.collect_backlog();
+            self.clean_up(session).await?;
+            if self.leaving {
+                return Ok(());
+            }
+            by = self.wait(session, &pace, begun.mono).await?;
+        }
+    }
+
+    /// Finds the junk folder and takes up reading where it was left.
+    async fn open_folders(&mut self, session: &mut Session) -> Result<(), Blindness> {
+        if self.folders.is_empty() {
+            let name = &self.mailbox.name;
+            let mut folders: Vec<_> = self
+                .mailbox
+                .folders
+                .iter()
+                .map(|folder| Folder::new(name.clone(), folder, false))
+                .collect();
+            let junk = match &self.mailbox.junk {
+                Some(junk) => Some(junk.clone()),
+                None => session.find_junk().await?,
+            };
+            if let Some(junk) = junk.filter(|junk| !self.mailbox.folders.contains(junk)) {
+                folders.push(Folder::new(name.clone(), &junk, true));
+            }
+            self.folders = folders;
+        }
+        let since = self.since();
+        for folder in self.folders.iter_mut().rev() {
+            let status = session
+                .select(&folder.name)
+                .await
+                .map_err(|error| missing_folder(folder, &error))?;
+            folder.take_up(session, status, since).await?;
+        }
+        Ok(())
+    }
+
+    /// What arrived before this is of no interest.
+    fn since(&self) -> Option<Timestamp> {
+        let oldest = self.wires.interest.borrow().oldest?;
+        Some(Stamp::now().wall_at(oldest))
+    }
+
+    /// Looks at every folder. The first is selected before and after.
+    async fn look(
+        &mut self,
+        session: &mut Session,
+        begun: Stamp,
+        by: SeenBy,
+        thorough: bool,
+    ) -> Result<(), Blindness> {
+        let since = self.since();
+        session.run("NOOP", |_| ()).await?;
+        let Some((first, others)) = self.folders.split_first_mut() else {
+            return Ok(());
+        };
+        let mut found = Vec::new();
+        if session.take_news() || thorough {
+            first
+                .read_new(session, &self.signer, (begun, by), |sighting| {
+                    found.push(sighting);
+                })
+                .await?;
+        } else {
+            first.looked(begun);
+        }
+        send(&self.wires, &self.mailbox, &mut found).await;
+        let mut moved = false;
+        for folder in others {
+            if !folder.has_news(session.status(&folder.name).await?) {
+                folder.looked(begun);
+                continue;
+            }
+            moved = true;
+            let status = session.select(&folder.name).await?;
+            folder.take_up(session, status, since).await?;
+            folder
+                .read_new(session, &self.signer, (begun, by), |sighting| {
+                    found.push(sighting);
+                })
+                .await?;
+            send(&self.wires, &self.mailbox, &mut found).await;
+        }
+        if moved {
+            let status = session.select(&first.name).await?;
+            first.take_up(session, status, since).await?;
+            if first.has_news(status) {
+                first
+                    .read_new(session, &self.signer, (begun, by), |sighting| {
+                        found.push(sighting);
+                    })
+                    .await?;
+                send(&self.wires, &self.mailbox, &mut found).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what is to be cleaned up, without waiting.
+    fn collect_backlog(&mut self) {
+        loop {
+            match self.wires.dispose.try_recv() {
+                Ok(place) => self.remember(place),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    self.leaving = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn remember(
+        &mut self,
+        Place {
+            folder,
+            validity,
+            uid,
+            ..
+        }: Place,
+    ) {
+        if self.mailbox.cleanup != Cleanup::Keep {
+            self.backlog
+                .entry((folder, validity))
+                .or_default()
+                .push(uid);
+        }
+    }
+
+    async fn clean_up(&mut self, session: &mut Session) -> Result<(), Blindness> {
+        let Some(first) = self.folders.first().map(|folder| Arc::clone(&folder.name)) else {
+            return Ok(());
+        };
+        let mut selected = Arc::clone(&first);
+        while let Some(((folder, validity), uids)) = self.backlog.pop_first() {
+            if folder != selected {
+                let status = session.select(&folder).await?;
+                selected = Arc::clone(&folder);
+                if status.validity != validity {
+                    // The UIDs mean other messages now, if any: they are left alone.
+                    continue;
+                }
+            }
+            if let Err(error) = clean_up(session, &self.mailbox.cleanup, &uids).await {
+                // What could not be cleaned up is tried once more, over the next session.
+                self.backlog.insert((folder, validity), uids);
+                return Err(error.into());
+            }
+        }
+        if selected != first {
+            session.select(&first).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the next look: until its time, or until the server or the engine has something to say.
+    async fn wait(
+        &mut self,
+        session: &mut Session,
+        pace: &Pace,
+        last: Instant,
+    ) -> Result<SeenBy, Blindness> {
+        loop {
+            let interest = *self.wires.interest.borrow_and_update();
+            let now = Stamp::now().mono;
+            let next = pace.next(&interest, last);
+            if next.is_some_and(|next| next <= now) {
+                return Ok(SeenBy::Poll);
+            }
+            let until = next.unwrap_or(now + IDLE_MOST).min(now + IDLE_MOST);
+            let mut changed = Change::Nothing;
+            let wires = &mut self.wires;
+            let quiet = async {
+                changed = tokio::select! {
+                    () = sleep_until(until.into()) => Change::Time,
+                    place = wires.dispose.recv() => Change::Dispose(place),
+                    Ok(()) = wires.interest.changed() => Change::Nothing,
+                };
+            };
+            let announced = if session.can.idle && until - now >= IDLE_WORTH {
+                session.idle(quiet).await?
+            } else {
+                quiet.await;
+                false
+            };
+            if let Change::Dispose(place) = changed {
+                match place {
+                    Some(place) => self.remember(place),
+                    None => self.leaving = true,
+                }
+                self.collect_backlog();
+                self.clean_up(session).await?;
+                if self.leaving {
+                    return Ok(SeenBy::Poll);
+                }
+            } else if announced {
+                return Ok(SeenBy::Idle);
+            }
+        }
+    }
+}
+
+enum Change {
+    Nothing,
+    Time,
+    Dispose(Option<Place>),
+}
+
+async fn send(wires: &Wires, mailbox: &Mailbox, found: &mut Vec<Sighting>) {
+    for sighting in found.drain(..) {
+        let event = Event::Sighted(Box::new(sighting));
+        // Nobody listens any more only when the run is over.
+        let _ = wires.events.send((mailbox.name.clone(), event)).await;
+    }
+}
+
+fn missing_folder(folder: &Folder, error: &ImapError) -> Blindness {
+    let ImapError::No { words, .. } = error else {
+        return Blindness {
+            failure: Failure {
+                code: Code::MailboxUnreadable,
+                what: error.to_string(),
+                remedy: "it is tried again until it answers",
+            },
+            is_final: false,
+        };
+    };
+    Blindness {
+        failure: Failure {
+            code: Code::MailboxUnreadable,
+            what: format!(
+                "the login succeeded, but the folder {} cannot be opened: {words}",
+                folder.name
+            ),
+            remedy: "check the mailbox's `folders` and `junk`",
+        },
+        is_final: false,
+    }
+}

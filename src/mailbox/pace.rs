@@ -1,0 +1,125 @@
+//! When to look next: often while a probe is young, then so that the resolution stays near 2% of the time waited, and
+//! never more often than a stranger's server will bear.
+
+use std::time::{Duration, Instant};
+
+use super::Interest;
+
+/// The fastest looks follow each other.
+const FASTEST: Duration = Duration::from_millis(20);
+/// Of the time waited, the resolution.
+const SHARE: u32 = 50;
+/// Looks a minute that a server outside our own network is asked for on average.
+const PUBLIC_RATE: Duration = Duration::from_secs(1);
+/// Looks that may come at once before that average holds.
+const PUBLIC_BURST: f64 = 15.0;
+
+/// The pace of one mailbox.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    slowest: Duration,
+    is_local: bool,
+    credit: f64,
+    counted: Instant,
+}
+
+impl Pace {
+    /// `slowest`: how seldom it is looked at while a probe is out.
+    pub fn new(slowest: Duration, is_local: bool, now: Instant) -> Self {
+        Self {
+            slowest,
+            is_local,
+            credit: PUBLIC_BURST,
+            counted: now,
+        }
+    }
+
+    /// A look is begun now.
+    pub fn looked(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.counted);
+        self.credit = (self.credit + passed.as_secs_f64() / PUBLIC_RATE.as_secs_f64())
+            .min(PUBLIC_BURST)
+            - 1.0;
+        self.counted = now;
+    }
+
+    /// When to look next, if at all, after a look that was begun at `last`.
+    pub fn next(&self, interest: &Interest, last: Instant) -> Option<Instant> {
+        let youngest = interest.youngest?;
+        let waited = last.saturating_duration_since(youngest);
+        let mut interval = (waited / SHARE).clamp(FASTEST.min(self.slowest), self.slowest);
+        if !self.is_local && self.credit < 0.0 {
+            interval = interval.max(PUBLIC_RATE.mul_f64(-self.credit));
+        }
+        let next = last + interval;
+        // A deadline is looked at when it comes, whatever the pace.
+        Some(
+            interest
+                .due
+                .filter(|due| *due > last)
+                .map_or(next, |due| due.min(next)),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interest(youngest: Instant) -> Interest {
+        Interest {
+            youngest: Some(youngest),
+            ..Interest::default()
+        }
+    }
+
+    /// How often a probe sent at the start is looked for within `span`.
+    fn looks(mut pace: Pace, start: Instant, span: Duration) -> u32 {
+        let mut at = start;
+        let mut count = 0;
+        while let Some(next) = pace
+            .next(&interest(start), at)
+            .filter(|next| *next < start + span)
+        {
+            pace.looked(next);
+            at = next;
+            count += 1;
+        }
+        count
+    }
+
+    #[test]
+    fn a_young_probe_is_looked_for_every_20_ms_and_an_old_one_at_2_percent() {
+        let start = Instant::now();
+        let pace = Pace::new(Duration::from_secs(10), true, start);
+        let gap = |waited: Duration| {
+            pace.next(&interest(start), start + waited).unwrap() - (start + waited)
+        };
+        assert_eq!(gap(Duration::ZERO), Duration::from_millis(20));
+        assert_eq!(gap(Duration::from_mins(1)), Duration::from_millis(1200));
+        assert_eq!(gap(Duration::from_hours(1)), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_strangers_server_is_asked_sixty_times_a_minute_on_average() {
+        let start = Instant::now();
+        let pace = Pace::new(Duration::from_secs(10), false, start);
+        let minute = Duration::from_mins(1);
+        assert!(looks(pace.clone(), start, minute) <= 75);
+        let ten: u32 = looks(pace, start, 10 * minute);
+        assert!(ten <= 600, "{ten} looks in ten minutes");
+    }
+
+    #[test]
+    fn a_deadline_is_looked_at_when_it_comes() {
+        let start = Instant::now();
+        let pace = Pace::new(Duration::from_secs(10), false, start);
+        let due = start + Duration::from_millis(7);
+        let interest = Interest {
+            due: Some(due),
+            ..interest(start)
+        };
+        assert_eq!(pace.next(&interest, start), Some(due));
+        assert_eq!(pace.next(&Interest::default(), start), None);
+    }
+}

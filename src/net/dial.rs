@@ -1,0 +1,95 @@
+//! From a host name to a stream: look-up, TCP connect, TLS, each a step with its own time, limit and words.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use super::stream::Stream;
+use super::tls::{self, Tls};
+use crate::config::plan::Endpoint;
+use crate::probe::facts::Failure;
+use crate::probe::outcome::Code;
+
+/// The addresses of a host, in the resolver's order.
+pub async fn look_up(endpoint: &Endpoint, limit: Duration) -> Result<Vec<SocketAddr>, Failure> {
+    let Endpoint { host, port } = endpoint;
+    let failed = |why: String| Failure {
+        code: Code::DnsFailed,
+        what: format!("looking up {host}: {why}"),
+        remedy: "check the name, and that this machine's resolver answers",
+    };
+    let addresses: Vec<_> = timeout(limit, lookup_host((endpoint.bare_host(), *port)))
+        .await
+        .map_err(|_| failed(format!("no answer within {}", seconds(limit))))?
+        .map_err(|error| failed(error.to_string()))?
+        .collect();
+    if addresses.is_empty() {
+        return Err(failed("it has no address".into()));
+    }
+    Ok(addresses)
+}
+
+/// The TCP handshake. The stream sends small writes at once (`TCP_NODELAY)`: 40 ms of ours must not look like the server's.
+pub async fn connect(address: SocketAddr, limit: Duration) -> Result<TcpStream, Failure> {
+    let failed = |why: String, remedy| Failure {
+        code: Code::ConnectFailed,
+        what: format!("connecting to {address}: {why}"),
+        remedy,
+    };
+    let tcp = timeout(limit, TcpStream::connect(address))
+        .await
+        .map_err(|_| {
+            failed(
+                format!("no answer within {}", seconds(limit)),
+                "a firewall may drop the packets, or the host is down",
+            )
+        })?
+        .map_err(|error| {
+            let remedy = match error.kind() {
+                io::ErrorKind::ConnectionRefused => {
+                    "nothing listens there: check host and port, and that the server runs"
+                }
+                _ => "check the network between here and there",
+            };
+            failed(error.to_string(), remedy)
+        })?;
+    tcp.set_nodelay(true)
+        .map_err(|error| failed(error.to_string(), "this is a local failure"))?;
+    Ok(tcp)
+}
+
+/// The TLS handshake, verified as `tls` was made to.
+pub async fn secure(
+    tls: &Tls,
+    host: &str,
+    tcp: TcpStream,
+    limit: Duration,
+) -> Result<Stream, Failure> {
+    let failed = |why: String, remedy| Failure {
+        code: Code::TlsFailed,
+        what: format!("TLS with {host}: {why}"),
+        remedy,
+    };
+    match timeout(limit, tls.connect(host.trim_matches(['[', ']']), tcp)).await {
+        Ok(Ok(session)) => Ok(Stream::Tls(Box::new(session))),
+        Ok(Err(error)) => {
+            let (why, remedy) = tls::explain(&error);
+            Err(failed(why, remedy))
+        }
+        Err(_) => Err(failed(
+            format!("the handshake was not done within {}", seconds(limit)),
+            "the server may expect STARTTLS on this port, not TLS from the start",
+        )),
+    }
+}
+
+/// A limit as a person says it.
+pub fn seconds(limit: Duration) -> String {
+    format!(
+        "{:#}",
+        jiff::SignedDuration::try_from(limit).unwrap_or_default()
+    )
+}

@@ -1,0 +1,5 @@
+//! DNS, TCP and TLS as steps that are timed and fail by themselves. Decides nothing about mail.
+
+pub mod dial;
+pub mod stream;
+pub mod tls;

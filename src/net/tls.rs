@@ -1,0 +1,167 @@
+//! TLS as a client: one crypto provider for the whole program, verification on unless the config turns it off.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as RustlsError,
+    RootCertStore, SignatureScheme,
+};
+
+use crate::config::plan::Trust;
+
+/// The one crypto provider.
+pub fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    Arc::clone(
+        PROVIDER.get_or_init(|| Arc::new(tokio_rustls::rustls::crypto::ring::default_provider())),
+    )
+}
+
+/// Makes TLS sessions under one [`Trust`]. Cheap to clone.
+#[derive(Clone)]
+pub struct Tls {
+    connector: TlsConnector,
+}
+
+impl Tls {
+    /// A client for this trust.
+    pub fn new(trust: &Trust) -> Self {
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap_or_else(|_| ClientConfig::builder());
+        let config = match trust {
+            Trust::System => builder.with_root_certificates(system_roots()),
+            Trust::Also(pem) => {
+                let mut roots = RootCertStore::clone(&system_roots());
+                // Checked when the plan was made; a certificate that does not parse is not trusted.
+                roots.add_parsable_certificates(
+                    CertificateDer::pem_slice_iter(pem.as_bytes()).flatten(),
+                );
+                builder.with_root_certificates(roots)
+            }
+            Trust::Anybody => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Unverified)),
+        };
+        Self {
+            connector: TlsConnector::from(Arc::new(config.with_no_client_auth())),
+        }
+    }
+
+    /// The handshake.
+    pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the host name is not one TLS can verify",
+            )
+        })?;
+        self.connector.connect(name, tcp).await
+    }
+}
+
+/// The system's roots, read once: it takes milliseconds.
+fn system_roots() -> Arc<RootCertStore> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    Arc::clone(ROOTS.get_or_init(|| {
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        let (_, ignored) = roots.add_parsable_certificates(found.certs);
+        if ignored > 0 || !found.errors.is_empty() {
+            tracing::debug!(ignored, errors = ?found.errors, "some of the system's certificates cannot be used");
+        }
+        Arc::new(roots)
+    }))
+}
+
+/// What a failed handshake means, and what to do.
+pub fn explain(error: &io::Error) -> (String, &'static str) {
+    let Some(error) = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<RustlsError>())
+    else {
+        return (
+            error.to_string(),
+            "the peer may not speak TLS on this port, or may have closed the connection",
+        );
+    };
+    let remedy = match error {
+        RustlsError::InvalidCertificate(reason) => match reason {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "the server's certificate has expired: renew it"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "the server's certificate is not valid yet: check both clocks"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "the certificate is for another name: set `host` to a name it is for"
+            }
+            CertificateError::UnknownIssuer => {
+                "its issuer is not trusted here: name the authority's certificate in `ca_file`"
+            }
+            _ => "look at the server's certificate: `openssl s_client` shows it",
+        },
+        RustlsError::AlertReceived(AlertDescription::ProtocolVersion)
+        | RustlsError::PeerIncompatible(_) => {
+            "the peer offers no TLS version or cipher that is safe today (1.2 or 1.3 is needed)"
+        }
+        RustlsError::InvalidMessage(_) => {
+            "the peer does not speak TLS here: check `port` and `tls`"
+        }
+        _ => "look at the peer's TLS configuration",
+    };
+    (error.to_string(), remedy)
+}
+
+/// Accepts any certificate, but still checks that the peer holds its key.
+#[derive(Debug)]
+struct Unverified;
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, RustlsError> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        let algorithms = provider().signature_verification_algorithms;
+        tokio_rustls::rustls::crypto::verify_tls12_signature(message, cert, dss, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        let algorithms = provider().signature_verification_algorithms;
+        tokio_rustls::rustls::crypto::verify_tls13_signature(message, cert, dss, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

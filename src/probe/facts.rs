@@ -1,0 +1,186 @@
+//! What the edges saw: plain data that `net`, `smtp` and `mailbox` write, the judge reads and the record keeps.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::message::Recognised;
+use super::name::MailboxName;
+use super::outcome::{Code, Phase};
+use crate::clock::Stamp;
+
+/// A server's reply (RFC 5321 §4.2), in its own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The three-digit code.
+    pub code: u16,
+    /// The enhanced status code (RFC 3463), where the server gives one.
+    pub enhanced: Option<String>,
+    /// All lines as they came, joined by `\n`, codes included.
+    pub raw: String,
+    /// The text without the codes, lines joined by a space.
+    pub text: String,
+}
+
+impl Reply {
+    /// 2xx.
+    pub fn is_positive(&self) -> bool {
+        matches!(self.code, 200..300)
+    }
+
+    /// 4xx: worth trying again.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.code, 400..500)
+    }
+
+    /// 5xx: final.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self.code, 500..600)
+    }
+}
+
+/// One phase of a session: when it began and how long it took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Which.
+    pub phase: Phase,
+    /// Measured by its own two instants.
+    pub took: Duration,
+}
+
+/// Why a step came to no reply: what was tried, what came back, what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The reason code this leads to.
+    pub code: Code,
+    /// What was tried, on what, and what came back.
+    pub what: String,
+    /// What to do about it; empty where `what` says it all.
+    pub remedy: &'static str,
+}
+
+/// How one attempt to submit a probe ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The final reply was 2xx.
+    Accepted(Reply),
+    /// A 4xx or 5xx reply in this phase.
+    Refused(Phase, Reply),
+    /// No reply in this phase; the message was not handed over.
+    Broken(Phase, Failure),
+    /// The message was handed over, its final reply never came.
+    ReplyLost(Failure),
+}
+
+/// What stands between our address and the gateway: scanners often treat these differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Vantage {
+    /// The session was authenticated.
+    Authenticated,
+    /// The gateway sees a loopback or private address.
+    Local,
+    /// A plain client from outside, as any MX sees.
+    Public,
+}
+
+/// Whether an address is of this machine or a private network (RFC 1918, RFC 4193, link-local).
+pub fn is_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// One attempt to submit a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The start of its DNS look-up; on a kept connection, of MAIL.
+    pub started: Stamp,
+    /// When its end was known.
+    pub ended: Stamp,
+    /// Whether it went over a session that an earlier attempt had left open.
+    pub kept: bool,
+    /// The peer, once there was one.
+    pub address: Option<SocketAddr>,
+    /// The protocol version of the TLS session, if there was one.
+    pub tls: Option<&'static str>,
+    /// Authenticated, local or public.
+    pub vantage: Vantage,
+    /// The phases this session had, in their order.
+    pub steps: Vec<Step>,
+    /// When DATA was begun.
+    pub data_began: Option<Stamp>,
+    /// When the final dot had been written.
+    pub dot: Option<Stamp>,
+    /// How it ended.
+    pub end: End,
+    /// Both sides' lines, where asked for; message content and secrets are not in it.
+    pub transcript: Vec<String>,
+}
+
+/// How a copy was noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SeenBy {
+    /// The server announced it (IMAP IDLE).
+    Idle,
+    /// A look of ours found it.
+    Poll,
+}
+
+/// Which messages of a mailbox a copy can be cleaned up by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The mailbox.
+    pub mailbox: MailboxName,
+    /// The folder, decoded for people.
+    pub folder: Arc<str>,
+    /// Whether this is the junk folder.
+    pub junk: bool,
+    /// The UIDVALIDITY the uid belongs to.
+    pub validity: u32,
+    /// The message's UID (IMAP).
+    pub uid: u32,
+}
+
+/// A message of interest seen in a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// Where it is.
+    pub place: Place,
+    /// When it was seen.
+    pub seen: Stamp,
+    /// How it was noticed.
+    pub by: SeenBy,
+    /// When the folder was last looked at before, which bounds how long the copy may have been there unseen.
+    pub looked_before: Option<Stamp>,
+    /// When the server says it was delivered (IMAP INTERNALDATE, to the second).
+    pub delivered_at: Option<Timestamp>,
+    /// Its whole size in bytes.
+    pub size: u32,
+    /// What it is, and the tag it carries.
+    pub recognised: Recognised,
+    /// The message, or as much of it as is worth having.
+    pub raw: Arc<[u8]>,
+}
+
+/// A look at every watched folder of a mailbox that went well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// When it was begun: what was in the mailbox then has been seen.
+    pub begun: Stamp,
+}
+
+/// A mailbox cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blindness {
+    /// What was tried, what came back, what to do.
+    pub failure: Failure,
+    /// Whether trying again is left off, because only a person can mend it.
+    pub is_final: bool,
+}

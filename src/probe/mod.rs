@@ -1,0 +1,10 @@
+//! The vocabulary every other room speaks: tag, payload, message, outcome, facts, record. Pure: no I/O, no clock.
+
+pub mod facts;
+pub mod message;
+pub mod mime;
+pub mod name;
+pub mod outcome;
+pub mod payload;
+pub mod record;
+pub mod tag;

@@ -1,0 +1,251 @@
+//! What became of a probe, what that is worth, and why: three closed sets. Every output matches them without a wildcard.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What became of a probe.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The copy is in a regular folder, its payload intact, unmarked.
+    Delivered,
+    /// As delivered, but positively marked by a filter.
+    Tagged,
+    /// The copy is in the junk folder.
+    Junked,
+    /// No part of the copy holds the payload as sent.
+    Altered,
+    /// A 5xx reply to MAIL, RCPT, DATA or to the message.
+    Rejected,
+    /// 4xx replies, tried again, never accepted within `defer_for`.
+    Deferred,
+    /// A delivery status notification with `Action: failed` came.
+    Bounced,
+    /// Accepted, and not back by the deadline, as a good look at every watched folder proved.
+    Missing,
+    /// It never came to MAIL.
+    Unsent,
+    /// The mailbox could not be read, so nothing can be said.
+    Unseen,
+    /// Interrupted before its end.
+    Unfinished,
+    /// Never started.
+    Skipped,
+    /// A ping route's server answered as it should.
+    Answered,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of the enum.
+    pub const ALL: [Self; 13] = [
+        Self::Delivered,
+        Self::Tagged,
+        Self::Junked,
+        Self::Altered,
+        Self::Rejected,
+        Self::Deferred,
+        Self::Bounced,
+        Self::Missing,
+        Self::Unsent,
+        Self::Unseen,
+        Self::Unfinished,
+        Self::Skipped,
+        Self::Answered,
+    ];
+
+    /// The word that stands for it in configs, reports and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Tagged => "tagged",
+            Self::Junked => "junked",
+            Self::Altered => "altered",
+            Self::Rejected => "rejected",
+            Self::Deferred => "deferred",
+            Self::Bounced => "bounced",
+            Self::Missing => "missing",
+            Self::Unsent => "unsent",
+            Self::Unseen => "unseen",
+            Self::Unfinished => "unfinished",
+            Self::Skipped => "skipped",
+            Self::Answered => "answered",
+        }
+    }
+}
+
+/// What an outcome is worth. Ordered: the worst of several is their maximum.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As expected.
+    #[default]
+    Pass,
+    /// As expected, but slow or twice.
+    Warn,
+    /// Nothing can be said.
+    Unknown,
+    /// Not as expected.
+    Fail,
+}
+
+impl Verdict {
+    /// The word that stands for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Unknown => "unknown",
+            Self::Fail => "fail",
+        }
+    }
+
+    /// The exit code of a run whose worst verdict this is (the monitoring plugins' convention).
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Pass => 0,
+            Self::Warn => 1,
+            Self::Fail => 2,
+            Self::Unknown => 3,
+        }
+    }
+}
+
+/// A step of a probe's way that is timed by itself, in the order they happen.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// From the start of the first attempt to the start of the accepted one.
+    Deferral,
+    /// Address look-up.
+    Dns,
+    /// TCP handshake.
+    Connect,
+    /// TLS handshake before the greeting (implicit TLS).
+    Tls,
+    /// Waiting for the 220 greeting.
+    Banner,
+    /// EHLO (or HELO) and its reply.
+    Ehlo,
+    /// STARTTLS, handshake and the second EHLO.
+    Starttls,
+    /// Authentication.
+    Auth,
+    /// MAIL.
+    Mail,
+    /// RCPT.
+    Rcpt,
+    /// DATA, the message, and the final reply.
+    Data,
+    /// From the final reply to the copy seen.
+    Transit,
+}
+
+impl Phase {
+    /// The word that stands for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deferral => "deferral",
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Banner => "banner",
+            Self::Ehlo => "ehlo",
+            Self::Starttls => "starttls",
+            Self::Auth => "auth",
+            Self::Mail => "mail",
+            Self::Rcpt => "rcpt",
+            Self::Data => "data",
+            Self::Transit => "transit",
+        }
+    }
+
+    /// Whether a failure here means that the probe never came to MAIL.
+    pub fn is_before_mail(self) -> bool {
+        self < Self::Mail
+    }
+}
+
+macro_rules! codes {
+    ($($variant:ident $word:literal $meaning:literal;)+) => {
+        /// Why a probe was judged as it was: a stable word, the same in every output.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        pub enum Code {
+            $(#[doc = $meaning] #[serde(rename = $word)] $variant,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of the enum.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The word that stands for it.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            /// What it means, in a sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    Ok "ok" "The outcome is one that was expected, in time.";
+    Slow "slow" "The copy came, but took longer than `warn_after`.";
+    Duplicate "duplicate" "The copy came more than once.";
+    Unexpected "unexpected" "The copy came through, but the test does not expect that.";
+    Tagged "tagged" "The copy came back marked as spam or infected.";
+    Junked "junked" "The copy was filed in the junk folder.";
+    Altered "altered" "The copy came back without the payload that was sent.";
+    Late "late" "The copy came, but after the deadline.";
+    Missing "missing" "The gateway accepted the message, and no copy came by the deadline.";
+    ReplyLost "reply-lost" "The reply to the message itself was lost, and no copy came by the deadline.";
+    Bounced "bounced" "A delivery status notification says that the message could not be delivered.";
+    Rejected "rejected" "The gateway refused the message for good (5xx).";
+    Deferred "deferred" "The gateway put the message off (4xx) for longer than `defer_for`.";
+    DnsFailed "dns-failed" "The gateway's name could not be resolved to an address.";
+    ConnectFailed "connect-failed" "No TCP connection to the gateway could be made.";
+    TlsFailed "tls-failed" "TLS with the gateway could not be established or verified.";
+    StarttlsMissing "starttls-missing" "The gateway does not offer STARTTLS, which the config asks for.";
+    GreetingFailed "greeting-failed" "The gateway's greeting or its reply to EHLO was not what SMTP asks for.";
+    AuthFailed "auth-failed" "The gateway refused the credentials.";
+    AuthUnavailable "auth-unavailable" "The gateway offers no way to log in that the config allows.";
+    TooLarge "too-large" "The message is larger than the gateway's announced SIZE limit.";
+    Secret "secret" "A secret could not be read when it was needed.";
+    MailboxUnreadable "mailbox-unreadable" "The mailbox could not be read when it mattered.";
+    MailboxRefused "mailbox-refused" "The mailbox server refused the login.";
+    Interrupted "interrupted" "The run was interrupted before this probe came to its end.";
+    NotStarted "not-started" "The run ended before this probe was started.";
+}
+
+macro_rules! shown_as_word {
+    ($($ty:ty),+) => {$(
+        impl fmt::Display for $ty {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    )+};
+}
+
+shown_as_word!(Outcome, Verdict, Phase, Code);

@@ -1,0 +1,77 @@
+//! The document that every output is written from, and the tests its probes belong to.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::probe::name::RouteName;
+use crate::probe::outcome::{Outcome, Verdict};
+use crate::probe::payload::Payload;
+use crate::probe::record::{Document, Record, SCHEMA, Summary};
+
+/// The probes of one test.
+#[derive(Clone, Debug)]
+pub struct TestRecords<'a> {
+    /// The route under test.
+    pub route: &'a RouteName,
+    /// What was sent.
+    pub payload: Payload,
+    /// Its probes, in the order of their start.
+    pub probes: Vec<&'a Record>,
+}
+
+impl TestRecords<'_> {
+    /// The worst verdict of its probes.
+    pub fn verdict(&self) -> Verdict {
+        self.probes
+            .iter()
+            .map(|probe| probe.verdict)
+            .max()
+            .unwrap_or_default()
+    }
+}
+
+/// The tests that records belong to, by route and payload.
+pub fn tests(records: &[Record]) -> Vec<TestRecords<'_>> {
+    let mut tests: BTreeMap<(&RouteName, Payload, &[Outcome]), Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        tests
+            .entry((&record.route, record.payload, &record.expect))
+            .or_default()
+            .push(record);
+    }
+    tests
+        .into_iter()
+        .map(|((route, payload, _), probes)| TestRecords {
+            route,
+            payload,
+            probes,
+        })
+        .collect()
+}
+
+/// The document of a run.
+pub fn document(records: Vec<Record>, started_at: Timestamp, finished_at: Timestamp) -> Document {
+    let mut summary = Summary::default();
+    let mut verdict = Verdict::Pass;
+    for test in tests(&records) {
+        let of_test = test.verdict();
+        verdict = verdict.max(of_test);
+        let count = match of_test {
+            Verdict::Pass => &mut summary.pass,
+            Verdict::Warn => &mut summary.warn,
+            Verdict::Fail => &mut summary.fail,
+            Verdict::Unknown => &mut summary.unknown,
+        };
+        *count += 1;
+    }
+    Document {
+        schema: SCHEMA,
+        mailrobin: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at,
+        finished_at,
+        verdict,
+        summary,
+        probes: records,
+    }
+}

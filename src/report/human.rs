@@ -1,0 +1,291 @@
+//! What a person reads: the verdict first, then each test with where its time went, or why it failed and in whose words.
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use owo_colors::{OwoColorize, Style};
+
+use super::document::{TestRecords, tests};
+use crate::judge::reason::human;
+use crate::probe::outcome::{Phase, Verdict};
+use crate::probe::record::{Document, Record, Summary};
+
+/// How wide the bar of phases is.
+const BAR: usize = 32;
+/// What the lines under a test are indented by.
+const INDENT: &str = "      ";
+
+/// The report, with colours; `width` is that of the terminal, `None`: lines are not wrapped.
+pub fn render(document: &Document, width: Option<usize>) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_report(&mut text, document, width);
+    text
+}
+
+fn write_report(out: &mut String, document: &Document, width: Option<usize>) -> fmt::Result {
+    let tests = tests(&document.probes);
+    let took = document
+        .finished_at
+        .duration_since(document.started_at)
+        .try_into()
+        .unwrap_or(Duration::ZERO);
+    writeln!(
+        out,
+        "{} {} in {}",
+        badge(document.verdict),
+        summary(&document.summary),
+        human(took)
+    )?;
+    let route_width = tests
+        .iter()
+        .map(|test| test.route.as_str().len())
+        .max()
+        .unwrap_or(0);
+    let payload_width = tests
+        .iter()
+        .map(|test| test.payload.as_str().len())
+        .max()
+        .unwrap_or(0);
+    for test in &tests {
+        writeln!(out)?;
+        write!(
+            out,
+            "{} {:route_width$}  {:payload_width$}  ",
+            badge(test.verdict()),
+            test.route,
+            test.payload
+        )?;
+        match test.probes.as_slice() {
+            [probe] => single(out, probe, width)?,
+            probes => several(out, test, probes, width)?,
+        }
+    }
+    Ok(())
+}
+
+fn badge(verdict: Verdict) -> String {
+    let style = match verdict {
+        Verdict::Pass => Style::new().green().bold(),
+        Verdict::Warn => Style::new().yellow().bold(),
+        Verdict::Unknown => Style::new().magenta().bold(),
+        Verdict::Fail => Style::new().red().bold(),
+    };
+    let word = match verdict {
+        Verdict::Pass => "PASS ",
+        Verdict::Warn => "WARN ",
+        Verdict::Unknown => "UNKN ",
+        Verdict::Fail => "FAIL ",
+    };
+    word.style(style).to_string()
+}
+
+fn summary(summary: &Summary) -> String {
+    let Summary {
+        pass,
+        warn,
+        fail,
+        unknown,
+    } = *summary;
+    let total = pass + warn + fail + unknown;
+    let tests = if total == 1 { "test" } else { "tests" };
+    let parts: Vec<_> = [
+        (fail, "failed"),
+        (unknown, "unknown"),
+        (warn, "with a warning"),
+        (pass, "passed"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, word)| format!("{count} {word}"))
+    .collect();
+    format!("{total} {tests}: {}", parts.join(", "))
+}
+
+/// One probe: its outcome and time on the test's line, below it why, or where the time went.
+fn single(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Result {
+    let time = probe
+        .round_trip_ms
+        .map_or_else(String::new, |ms| format!("  {}", of_ms(ms)));
+    writeln!(out, "{}{time}", probe.outcome)?;
+    detail(out, probe, width)
+}
+
+fn detail(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Result {
+    if probe.verdict != Verdict::Pass {
+        wrapped(out, &format!("{} [{}]", probe.reason, probe.code), width)?;
+    }
+    if !probe.phases.is_empty() && probe.round_trip_ms.is_some() {
+        phases(out, probe)?;
+    }
+    if probe.verdict == Verdict::Fail {
+        words(out, probe)?;
+    }
+    for line in &probe.transcript {
+        writeln!(out, "{INDENT}{}", line.dimmed())?;
+    }
+    Ok(())
+}
+
+/// The server's own words, line by line, where they say more than the reason already did.
+fn words(out: &mut String, probe: &Record) -> fmt::Result {
+    let Some(last) = probe
+        .attempts
+        .last()
+        .filter(|last| last.code.is_some_and(|code| code >= 400))
+    else {
+        return Ok(());
+    };
+    for line in last.text.lines().take(10) {
+        writeln!(out, "{INDENT}{} {line}", "S:".dimmed())?;
+    }
+    Ok(())
+}
+
+/// Several probes: the figures that `ping` gives, then each kind of trouble once.
+fn several(
+    out: &mut String,
+    test: &TestRecords<'_>,
+    probes: &[&Record],
+    width: Option<usize>,
+) -> fmt::Result {
+    let mut times: Vec<f64> = probes
+        .iter()
+        .filter(|probe| !probe.late)
+        .filter_map(|probe| probe.round_trip_ms)
+        .collect();
+    times.sort_by(f64::total_cmp);
+    let sent = probes
+        .iter()
+        .filter(|probe| probe.started_at.is_some())
+        .count();
+    let lost = sent - times.len().min(sent);
+    #[expect(clippy::cast_precision_loss, reason = "counts of probes fit 53 bits")]
+    let share = if sent == 0 {
+        0.0
+    } else {
+        lost as f64 * 100.0 / sent as f64
+    };
+    writeln!(
+        out,
+        "{sent} sent, {} back, {lost} not ({share:.1}%)",
+        times.len()
+    )?;
+    if let (Some(min), Some(max)) = (times.first(), times.last()) {
+        #[expect(clippy::cast_precision_loss, reason = "counts of probes fit 53 bits")]
+        let average = times.iter().sum::<f64>() / times.len() as f64;
+        writeln!(
+            out,
+            "{INDENT}min/avg/p50/p95/max {} / {} / {} / {} / {}",
+            of_ms(*min),
+            of_ms(average),
+            of_ms(percentile(&times, 50)),
+            of_ms(percentile(&times, 95)),
+            of_ms(*max)
+        )?;
+    }
+    let mut told = Vec::new();
+    for probe in test
+        .probes
+        .iter()
+        .filter(|probe| probe.verdict != Verdict::Pass)
+    {
+        if told.contains(&probe.code) {
+            continue;
+        }
+        told.push(probe.code);
+        let alike = test
+            .probes
+            .iter()
+            .filter(|other| other.code == probe.code)
+            .count();
+        writeln!(
+            out,
+            "{INDENT}{} × {} {}",
+            alike,
+            probe.outcome,
+            badge(probe.verdict).trim_end()
+        )?;
+        detail(out, probe, width)?;
+    }
+    Ok(())
+}
+
+/// The value that `percent` of the sorted values do not exceed (nearest rank).
+fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or_default()
+}
+
+/// Where the time went: a bar and its legend.
+fn phases(out: &mut String, probe: &Record) -> fmt::Result {
+    let sum = |wanted: fn(Phase) -> bool| -> f64 {
+        probe
+            .phases
+            .iter()
+            .filter(|phase| wanted(phase.name))
+            .map(|phase| phase.ms)
+            .sum()
+    };
+    let parts = [
+        ("deferral", '·', sum(|phase| phase == Phase::Deferral)),
+        (
+            "connect",
+            '░',
+            sum(|phase| phase != Phase::Deferral && phase.is_before_mail()),
+        ),
+        (
+            "submit",
+            '▒',
+            sum(|phase| matches!(phase, Phase::Mail | Phase::Rcpt | Phase::Data)),
+        ),
+        ("transit", '█', sum(|phase| phase == Phase::Transit)),
+    ];
+    let whole: f64 = parts.iter().map(|(_, _, ms)| ms).sum();
+    if whole <= 0.0 {
+        return Ok(());
+    }
+    let mut bar = String::new();
+    let mut done = 0.0;
+    for (_, glyph, ms) in parts {
+        done += ms;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a short bar"
+        )]
+        #[expect(clippy::cast_precision_loss, reason = "a short bar")]
+        let end = (done / whole * BAR as f64).round() as usize;
+        while bar.chars().count() < end {
+            bar.push(glyph);
+        }
+    }
+    let legend: Vec<_> = parts
+        .iter()
+        .filter(|(_, _, ms)| *ms > 0.0)
+        .map(|(name, glyph, ms)| format!("{glyph} {name} {}", of_ms(*ms)))
+        .collect();
+    writeln!(out, "{INDENT}{} {}", bar.cyan(), legend.join("  "))
+}
+
+fn wrapped(out: &mut String, text: &str, width: Option<usize>) -> fmt::Result {
+    let Some(width) = width else {
+        return writeln!(out, "{INDENT}{text}");
+    };
+    let options = textwrap::Options::new(width.max(40))
+        .initial_indent(INDENT)
+        .subsequent_indent(INDENT);
+    for line in textwrap::wrap(text, options) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// Milliseconds for a person: `0.4 ms`, `12 ms`, `3.2 s`.
+fn of_ms(ms: f64) -> String {
+    if ms < 10.0 {
+        format!("{ms:.1} ms")
+    } else {
+        human(Duration::from_secs_f64((ms / 1000.0).max(0.0)))
+    }
+}

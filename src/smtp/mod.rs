@@ -1,0 +1,4 @@
+//! Speaking SMTP (RFC 5321) to a gateway: failure is data here, never an error of ours.
+
+pub mod conversation;
+pub mod submit;

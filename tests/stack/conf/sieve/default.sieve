@@ -1,0 +1,2 @@
+# echo and all others
+redirect "probe@monitor.test";

@@ -1,0 +1,1 @@
+redirect "probe+junk@monitor.test";

@@ -1,0 +1,3 @@
+require "editheader";
+deleteheader "Message-ID"; # Postfix gives it a new one
+redirect "probe@monitor.test";

@@ -1,0 +1,3 @@
+require "editheader";
+addheader "X-Spam-Flag" "YES";
+redirect "probe@monitor.test";
