@@ -505,3 +505,6 @@ impl PopDue for BTreeSet<(Instant, Uuid)> {
         if *at <= now { self.pop_first() } else { None }
     }
 }
+
+#[cfg(test)]
+mod tests;

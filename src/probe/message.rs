@@ -114,14 +114,18 @@ pub fn compose(draft: &Draft<'_>) -> Result<Composed, ComposeError> {
 
 /// A header field that lettre encodes and folds.
 fn field(name: &str, value: &str) -> Result<HeaderValue, ComposeError> {
-    let name = HeaderName::new_from_ascii(name.to_owned())
-        .map_err(|_| ComposeError::FieldName(name.to_owned()))?;
-    Ok(HeaderValue::new(name, value.to_owned()))
+    HeaderName::new_from_ascii(name.to_owned())
+        .ok()
+        .filter(|_| is_field_name(name))
+        .map(|name| HeaderValue::new(name, value.to_owned()))
+        .ok_or_else(|| ComposeError::FieldName(name.to_owned()))
 }
 
-/// Whether a configured name can be a header field of the message.
+/// Whether a configured name can be a header field of the message (RFC 5322 §3.6.8). lettre alone would let a line
+/// break through.
 pub fn is_field_name(name: &str) -> bool {
-    HeaderName::new_from_ascii(name.to_owned()).is_ok()
+    let is_ftext = |byte| matches!(byte, 33..=57 | 59..=126);
+    name.bytes().all(is_ftext) && HeaderName::new_from_ascii(name.to_owned()).is_ok()
 }
 
 fn body(draft: &Draft<'_>, payload: &str) -> String {
@@ -403,4 +407,196 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 /// An address as lettre takes it; its error says what is wrong in words.
 pub fn address(text: &str) -> Result<Address, String> {
     Address::from_str(text).map_err(|error| error.to_string().to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::BASE64_MIME;
+    use proptest::prelude::*;
+
+    use super::super::tag::Instance;
+    use super::*;
+
+    fn signer() -> Signer {
+        Signer::new(b"a family's key", Instance::named("berlin-1"))
+    }
+
+    fn tag(random: [u8; 7]) -> Tag {
+        signer().mint("2026-01-02T03:04:05Z".parse().unwrap(), random)
+    }
+
+    fn composed(tag: Tag) -> Composed {
+        let headers = [("X-Environment".to_owned(), "staging – größer".to_owned())];
+        compose(&Draft {
+            from: &address("probe@monitor.example").unwrap(),
+            to: &address("echo@example.com").unwrap(),
+            subject: "Email Verification for inbound",
+            headers: &headers,
+            payload: Payload::Plain,
+            route: "inbound",
+            tag,
+            date: "2026-01-02T03:04:05Z".parse().unwrap(),
+        })
+        .unwrap()
+    }
+
+    fn text(tag: Tag) -> String {
+        String::from_utf8(composed(tag).bytes).unwrap()
+    }
+
+    fn body(tag: Tag) -> String {
+        text(tag).split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    /// What is found in a message with this header and body.
+    fn found(header: &str, body: &str) -> (Kind, Option<Tag>, Vec<Carrier>) {
+        let raw = format!("From: a@example.com\r\n{header}\r\n\r\n{body}");
+        let Recognised {
+            kind,
+            tag,
+            carriers,
+        } = recognise(raw.as_bytes(), &signer());
+        (kind, tag, carriers)
+    }
+
+    fn holds_payload(raw: &str, tag: Tag) -> bool {
+        let mail = Mail::parse(raw.as_bytes()).unwrap();
+        mail.leaves()
+            .filter_map(|leaf| payload_words(&leaf.content.text()?))
+            .any(|words| words == composed(tag).manifest.text)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn it_is_well_formed_and_carries_its_tag_four_times(random: [u8; 7]) {
+            let tag = tag(random);
+            let message = text(tag);
+            prop_assert!(message.ends_with("\r\n"));
+            for line in message.split_terminator("\r\n") {
+                prop_assert!(!line.contains(['\r', '\n']), "a bare line end in {line:?}");
+                prop_assert!(line.len() <= 78, "{} characters in {line:?}", line.len());
+                prop_assert!(line.is_ascii());
+            }
+            let found = recognise(message.as_bytes(), &signer());
+            prop_assert_eq!(found.tag, Some(tag));
+            prop_assert_eq!(found.kind, Kind::Mail);
+            let all = [Carrier::MessageId, Carrier::Header, Carrier::Subject, Carrier::Body];
+            prop_assert_eq!(found.carriers, all);
+            let mail = Mail::parse(message.as_bytes()).unwrap();
+            prop_assert_eq!(mail.field("Auto-Submitted"), Some("auto-generated"));
+            let subject = format!("Email Verification for inbound {tag}");
+            prop_assert_eq!(mail.subject(), Some(subject.as_str()));
+            prop_assert!(holds_payload(&message, tag));
+        }
+
+        #[test]
+        fn each_carrier_alone_is_enough(random: [u8; 7]) {
+            let tag = tag(random);
+            let body = body(tag);
+            let base64 = BASE64_MIME.encode(body.as_bytes());
+            let quoted: String = body
+                .bytes()
+                .enumerate()
+                .map(|(at, byte)| match (byte, at % 7) {
+                    (b'\r' | b'\n', _) => char::from(byte).to_string(),
+                    (b'=', _) | (_, 0) => format!("={byte:02X}"),
+                    (_, 3) => format!("{}=\r\n", char::from(byte)),
+                    _ => char::from(byte).to_string(),
+                })
+                .collect();
+            let html = format!("<html><body><p>{}</p></body></html>", body.replace("\r\n", "<br>\r\n"));
+            let word = tag.to_string();
+            let (encoded_a, encoded_b) = word.split_at(17);
+            let cases: Vec<(String, String, Carrier)> = vec![
+                (format!("Message-ID: <{tag}@monitor.example>"), String::new(), Carrier::MessageId),
+                (format!("X-Microsoft-Original-Message-ID:\r\n <{tag}@monitor.example>"), String::new(), Carrier::MessageId),
+                (format!("x-ms-exchange-parent-message-id: <{tag}@x>"), String::new(), Carrier::MessageId),
+                (format!("x-mailrobin-tag: {tag}"), String::new(), Carrier::Header),
+                (format!("Subject: FW: [EXTERNAL] ***SPAM*** about {tag}"), String::new(), Carrier::Subject),
+                (format!("Subject: =?utf-8?q?{encoded_a}?=\r\n =?utf-8?q?{encoded_b}?="), String::new(), Carrier::Subject),
+                (format!("References: <other@x> <{tag}@x>"), String::new(), Carrier::References),
+                (format!("Delivered-To: probe+{tag}@example.com"), String::new(), Carrier::Recipient),
+                (format!("Return-Path: <probe+{tag}@example.com>"), String::new(), Carrier::Sender),
+                (format!("Original-Envelope-Id: {tag}"), String::new(), Carrier::EnvelopeId),
+                ("Subject: none".into(), body.clone(), Carrier::Body),
+                ("Subject: none".into(), body.replace("\r\n", "\r\n> "), Carrier::Body),
+                ("Content-Transfer-Encoding: base64\r\nMIME-Version: 1.0".into(), base64, Carrier::Body),
+                ("Content-Transfer-Encoding: quoted-printable\r\nMIME-Version: 1.0".into(), quoted, Carrier::Body),
+                ("Content-Type: text/html\r\nMIME-Version: 1.0".into(), html, Carrier::Body),
+                ("Content-Type: message/rfc822\r\nMIME-Version: 1.0".into(), text(tag), Carrier::Body),
+                (
+                    "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b".into(),
+                    format!("--b\r\n\r\nsee below\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: {tag}\r\n\r\n.\r\n--b--\r\n"),
+                    Carrier::Body,
+                ),
+            ];
+            for (header, body, carrier) in cases {
+                prop_assert_eq!(found(&header, &body), (Kind::Mail, Some(tag), vec![carrier]), "{}", header);
+            }
+        }
+
+        #[test]
+        fn the_payload_survives_quoting_rewrapping_and_footers(random: [u8; 7], width in 20_usize..60) {
+            let tag = tag(random);
+            let body = body(tag);
+            let rewrapped = textwrap::fill(&body.replace("\r\n", " "), width).replace('\n', "\r\n> ");
+            for body in [body.replace("\r\n", "\r\n>> "), format!("> {rewrapped}"), format!("A banner\r\n{body}\r\n-- \r\nA footer")] {
+                let raw = format!("Subject: x\r\n\r\n{body}");
+                prop_assert!(holds_payload(&raw, tag), "{}", raw);
+            }
+            let cut = format!("Subject: x\r\n\r\n{}", body.replace(PAYLOAD_END, ""));
+            prop_assert!(!holds_payload(&cut, tag));
+            let replaced = format!("Subject: x\r\n\r\n{}", body.replace('.', "!"));
+            prop_assert!(!holds_payload(&replaced, tag));
+        }
+
+        #[test]
+        fn any_bytes_are_looked_at_without_a_panic(bytes: Vec<u8>) {
+            recognise(&bytes, &signer());
+        }
+    }
+
+    #[test]
+    fn reports_and_replies_are_no_copies() {
+        let tag = tag([1; 7]);
+        let quoted = format!("Reference: {tag}");
+        let kind = |header: &str| found(header, &quoted).0;
+        assert_eq!(kind("Subject: FW: hello"), Kind::Mail);
+        assert_eq!(kind("Auto-Submitted: auto-forwarded"), Kind::Mail);
+        assert_eq!(kind("Auto-Submitted: auto-replied (vacation)"), Kind::Reply);
+        assert_eq!(kind("X-Autoreply: yes"), Kind::Reply);
+        assert_eq!(
+            kind(&format!("In-Reply-To: <{tag}@x>\r\nSubject: Re: Email {tag}")),
+            Kind::Reply
+        );
+        assert_eq!(
+            kind(&format!("In-Reply-To: <{tag}@x>\r\nSubject: FW: Email {tag}")),
+            Kind::Mail,
+            "Outlook's forwards name their parent too"
+        );
+        let report = "MIME-Version: 1.0\r\nContent-Type: multipart/report; boundary=b; report-type=";
+        assert_eq!(kind(&format!("{report}delivery-status")), Kind::Report);
+        assert_eq!(kind(&format!("{report}disposition-notification")), Kind::Reply);
+        assert_eq!(
+            kind("Return-Path: <>\r\nFrom: MAILER-DAEMON@mx.example (Mail Delivery System)"),
+            Kind::Mail,
+            "the first From counts"
+        );
+    }
+
+    #[test]
+    fn a_bounce_in_free_form_is_a_report() {
+        let tag = tag([2; 7]);
+        let raw = format!("Return-Path: <>\r\nFrom: MAILER-DAEMON@mx\r\n\r\n550 unknown user\r\n{}", text(tag));
+        assert_eq!(recognise(raw.as_bytes(), &signer()).kind, Kind::Report);
+    }
+
+    #[test]
+    fn a_header_that_would_break_the_message_is_refused() {
+        for name in ["X Bad", "X-B\r\nBcc", ""] {
+            assert!(!is_field_name(name), "{name:?}");
+        }
+    }
 }
