@@ -19,7 +19,7 @@ pub(crate) struct Report<'a> {
     /// The sender of the message, to whom the notice goes.
     pub(crate) sender: &'a str,
     pub(crate) recipient: &'a str,
-    /// `ORCPT`, as it was given.
+    /// `ORCPT` without its address type, which is always rfc822.
     pub(crate) original_recipient: Option<&'a str>,
     /// `ENVID`, as it was given.
     pub(crate) envelope_id: Option<&'a str>,
@@ -78,7 +78,7 @@ impl Report<'_> {
         }
         let _ = write!(dsn, "Arrival-Date: {}\r\n\r\n", self.date);
         if let Some(original) = self.original_recipient {
-            let _ = write!(dsn, "Original-Recipient: {original}\r\n");
+            let _ = write!(dsn, "Original-Recipient: rfc822; {original}\r\n");
         }
         let _ = write!(
             dsn,
