@@ -257,6 +257,11 @@ impl Imap {
         }
     }
 
+    /// Counts messages that were expunged.
+    pub(crate) fn forget(&mut self, expunged: usize) {
+        self.count -= expunged;
+    }
+
     /// Waits, by IDLE, until the folder has so many messages.
     pub(crate) async fn await_messages(&mut self, count: usize) {
         self.run("NOOP").await;

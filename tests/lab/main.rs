@@ -9,3 +9,4 @@ mod mailbox_faults;
 mod message_faults;
 mod python;
 mod round_trip;
+mod throughput;
