@@ -37,6 +37,11 @@ impl Control {
         let line = line.trim();
         let (command, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         match (command, rest.trim()) {
+            ("add", "") => Err(FaultError::Value {
+                kind: "add",
+                wanted: "a fault such as `delay=2s`",
+                given: String::new(),
+            }),
             ("add", fault) => {
                 let fault: Fault = fault.parse()?;
                 let shown = fault.to_string();
@@ -138,10 +143,7 @@ fn help() -> String {
     for (name, about) in COMMANDS {
         let _ = writeln!(help, "  {name:<8} {about}");
     }
-    help.push_str("\nfaults, KIND[=VALUE][,first=N][,every=N][,to=LOCALPART]:\n");
-    for kind in Kind::ALL {
-        let spelled = format!("{}{}", kind.name(), kind.shape().placeholder());
-        let _ = writeln!(help, "  {spelled:<24} {}", kind.about());
-    }
+    help.push_str("\nfaults, ");
+    help.push_str(&Fault::catalogue());
     help
 }

@@ -18,8 +18,8 @@ use super::{
 
 /// RFC 1939 asks for ten minutes at least.
 const IDLE: Duration = Duration::from_mins(10);
-const LINE_LIMIT: usize = 1024;
-const SASL_LIMIT: usize = 8192;
+/// Commands are short, but an OAuth token may be the argument of one.
+const LINE_LIMIT: usize = 8192;
 const ERROR_LIMIT: u32 = 20;
 
 struct Session<S> {
@@ -66,7 +66,7 @@ pub(crate) async fn serve<S: Stream>(stream: S, site: Arc<Site>) -> Result<(), W
 impl<S: Stream> Session<S> {
     async fn run(&mut self) -> Result<(), WireError> {
         loop {
-            let line = match self.wire.line(LINE_LIMIT.max(SASL_LIMIT)).await {
+            let line = match self.wire.line(LINE_LIMIT).await {
                 Ok(line) => String::from_utf8_lossy(&line).into_owned(),
                 Err(WireError::LineTooLong) => String::new(),
                 Err(error) => return Err(error),
@@ -99,6 +99,7 @@ impl<S: Stream> Session<S> {
                 }
             }
             if self.errors >= ERROR_LIMIT {
+                self.wire.push(b"-ERR [SYS/PERM] too many errors\r\n");
                 return Ok(());
             }
         }
@@ -188,7 +189,7 @@ impl<S: Stream> Session<S> {
         }
         let response = if initial.is_empty() {
             self.wire.push(b"+ \r\n");
-            self.wire.line(SASL_LIMIT).await?
+            self.wire.line(LINE_LIMIT).await?
         } else {
             initial.as_bytes().to_vec()
         };

@@ -141,7 +141,7 @@ async fn plaintext_after_starttls_is_never_obeyed() {
 
     let mut imap = Imap::connect(&lab).await;
     imap.client.send("t STARTTLS\r\nt NOOP\r\n").await;
-    imap.answer().await;
+    assert!(imap.answer().await.tagged.starts_with("t BAD"));
     assert!(imap.client.is_closed().await);
 
     let mut pop3 = Client::connect(lab.pop3_addr()).await;
@@ -205,6 +205,35 @@ async fn literals_are_bounded_before_and_after_the_login() {
     assert!(imap.answer().await.tagged.contains("OK"));
     imap.client.send("t APPEND INBOX {99999999999}\r\n").await;
     assert!(imap.client.line().await.starts_with("* BYE"));
+}
+
+#[tokio::test]
+async fn deeply_nested_messages_do_no_harm() {
+    let lab = lab(&["footer", "strip-attachments"]).await;
+    let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(5_000);
+    assert!(send(&lab, ECHO, &nested).await.starts_with("250"));
+    let mut imap = Imap::open(&lab).await;
+    imap.await_messages(1).await;
+    for what in ["BODYSTRUCTURE", "ENVELOPE", "BODY.PEEK[1.1.1]"] {
+        let answer = imap.run(&format!("FETCH 1 {what}")).await;
+        assert!(answer.tagged.contains("OK"), "{what}");
+    }
+    assert!(imap.run("SEARCH BODY nothing").await.tagged.contains("OK"));
+}
+
+#[tokio::test]
+async fn international_addresses() {
+    let lab = lab(&[]).await;
+    let mail = "MAIL FROM:<gr\u{fc}\u{df}e@client.example> SMTPUTF8";
+    let rcpt = "RCPT TO:<gr\u{fc}\u{df}e@echo.example>";
+    let mut client = smtp(&lab).await;
+    assert!(client.smtp(mail).await.starts_with("250"));
+    assert!(client.smtp(rcpt).await.starts_with("250"));
+    assert!(client.smtp("DATA").await.starts_with("354"));
+    assert!(client.smtp("Subject: x\r\n\r\n.").await.starts_with("250"));
+    let mut imap = Imap::open(&lab).await;
+    imap.await_messages(1).await;
+    assert!(imap.messages().await[0].contains("for <gr\u{fc}\u{df}e@echo.example>;"));
 }
 
 #[tokio::test]

@@ -1,4 +1,8 @@
 //! Many messages through many connections, collected and deleted by one IMAP session.
+#![expect(
+    clippy::unwrap_used,
+    reason = "whatever goes wrong here fails the test"
+)]
 
 use std::{thread, time::Instant};
 

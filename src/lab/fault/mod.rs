@@ -6,7 +6,7 @@
 pub(crate) mod armed;
 pub(crate) mod kind;
 
-use std::{fmt, num::NonZeroU64, str::FromStr, time::Duration};
+use std::{fmt, fmt::Write as _, num::NonZeroU64, str::FromStr, time::Duration};
 
 use jiff::{
     SignedDuration,
@@ -110,6 +110,16 @@ impl FromStr for Fault {
 }
 
 impl Fault {
+    /// The grammar and all faults, a line each.
+    pub fn catalogue() -> String {
+        let mut catalogue = "KIND[=VALUE][,first=N][,every=N][,to=LOCALPART]:\n".to_owned();
+        for kind in Kind::ALL {
+            let spelled = format!("{}{}", kind.name(), kind.shape().placeholder());
+            let _ = writeln!(catalogue, "  {spelled:<24} {}", kind.about());
+        }
+        catalogue
+    }
+
     fn limit(&mut self, limit: &str) -> Result<(), FaultError> {
         let scope = self.kind.scope();
         let at_mail = matches!(self.value, Value::Refusal(Stage::Mail, _));

@@ -45,8 +45,8 @@ enum Answer {
     Ok(String),
     No(String),
     Bad(String),
-    /// The conversation is over, this reply is its last.
-    Bye(String),
+    /// The conversation is over, this reply with this status is its last.
+    Bye(&'static str, String),
     /// The tagged reply has been sent already.
     Given,
 }
@@ -58,6 +58,11 @@ impl Answer {
 
     fn no(text: &str) -> Self {
         Answer::No(text.to_owned())
+    }
+
+    /// After the BYE that `sync` wrote.
+    fn renumbered() -> Self {
+        Answer::Bye("NO", "the mailbox was renumbered".to_owned())
     }
 
     fn bad(text: &str) -> Self {
@@ -121,7 +126,7 @@ impl<S: Stream> Session<S> {
                 Answer::Ok(text) => ("OK", text, false),
                 Answer::No(text) => ("NO", text, false),
                 Answer::Bad(text) => ("BAD", text, false),
-                Answer::Bye(text) => ("OK", text, true),
+                Answer::Bye(status, text) => (status, text, true),
                 Answer::Given => continue,
             };
             self.untagged(&format!("{tag} {status} {text}"));
@@ -178,7 +183,7 @@ impl<S: Stream> Session<S> {
             }
             CommandBody::Logout => {
                 self.untagged("* BYE logging out");
-                Ok(Answer::Bye("LOGOUT done".to_owned()))
+                Ok(Answer::Bye("OK", "LOGOUT done".to_owned()))
             }
             CommandBody::Id { .. } => {
                 self.untagged("* ID (\"name\" \"mail lab\")");
@@ -220,7 +225,7 @@ impl<S: Stream> Session<S> {
                 CommandBody::Fetch { .. } | CommandBody::Store { .. } | CommandBody::Search { .. }
             );
         if by_uid && !self.sync() {
-            return Ok(Answer::Bye("the mailbox was renumbered".to_owned()));
+            return Ok(Answer::renumbered());
         }
         let answer = if self.view.is_some() {
             self.selected(body).await?
@@ -228,7 +233,7 @@ impl<S: Stream> Session<S> {
             self.unselected(body)
         };
         if !by_number && !self.sync() {
-            return Ok(Answer::Bye("the mailbox was renumbered".to_owned()));
+            return Ok(Answer::renumbered());
         }
         Ok(answer)
     }
@@ -256,7 +261,7 @@ impl<S: Stream> Session<S> {
         }
         // What came with STARTTLS was not protected: whoever sent it, it must never be obeyed.
         if !self.wire.buffered().is_empty() {
-            return Ok(Answer::Bye("nothing may follow STARTTLS".to_owned()));
+            return Ok(Answer::Bye("BAD", "nothing may follow STARTTLS".to_owned()));
         }
         self.untagged(&format!("{tag} OK begin TLS"));
         self.wire.start_tls().await?;
@@ -314,7 +319,7 @@ impl<S: Stream> Session<S> {
                 line = self.wire.line(64) => {
                     return Ok(if line?.eq_ignore_ascii_case(b"DONE") {
                         if !self.site.faults.stands(Kind::SilentIdle) && !self.sync() {
-                            return Ok(Answer::Bye("the mailbox was renumbered".to_owned()));
+                            return Ok(Answer::renumbered());
                         }
                         Answer::ok("IDLE done")
                     } else {
@@ -335,7 +340,7 @@ impl<S: Stream> Session<S> {
                 {
                     late = None;
                     if !self.sync() {
-                        return Ok(Answer::Bye("the mailbox was renumbered".to_owned()));
+                        return Ok(Answer::renumbered());
                     }
                 }
             }

@@ -15,21 +15,18 @@ pub(super) fn envelope(message: &[u8]) -> String {
         .unwrap_or_default();
     let parsed = mail_parser::MessageParser::default().parse_headers(header);
     let raw = |name: &str| nstring(fields::find(message, name).as_deref());
-    let list = |pick: fn(&Message<'static>) -> Option<Address<'static>>| {
-        let owned = parsed.clone().map(Message::into_owned);
-        addresses(owned.as_ref().and_then(pick).as_ref())
-    };
-    let from = list(|message| message.from().cloned());
+    let parsed = parsed.as_ref();
+    let from = addresses(parsed.and_then(Message::from));
     let or_from = |list: String| if list == "NIL" { from.clone() } else { list };
     format!(
         "({} {} {from} {} {} {} {} {} {} {})",
         raw("date"),
         raw("subject"),
-        or_from(list(|message| message.sender().cloned())),
-        or_from(list(|message| message.reply_to().cloned())),
-        list(|message| message.to().cloned()),
-        list(|message| message.cc().cloned()),
-        list(|message| message.bcc().cloned()),
+        or_from(addresses(parsed.and_then(Message::sender))),
+        or_from(addresses(parsed.and_then(Message::reply_to))),
+        addresses(parsed.and_then(Message::to)),
+        addresses(parsed.and_then(Message::cc)),
+        addresses(parsed.and_then(Message::bcc)),
         raw("in-reply-to"),
         raw("message-id"),
     )
@@ -58,10 +55,22 @@ fn addresses(address: Option<&Address<'_>>) -> String {
 
 /// `extended` adds what distinguishes BODYSTRUCTURE from BODY.
 pub(super) fn body(message: &[u8], extended: bool) -> String {
-    let parsed = mime::parse(message);
+    body_at(message, extended, 0)
+}
+
+fn body_at(message: &[u8], extended: bool, depth: usize) -> String {
+    let parsed = mime::parse(message).filter(|_| depth <= DEPTH);
     parsed
         .as_ref()
-        .and_then(|parsed| Some(part(parsed, parsed.parts.first()?, message, extended, 0)))
+        .and_then(|parsed| {
+            Some(part(
+                parsed,
+                parsed.parts.first()?,
+                message,
+                extended,
+                depth,
+            ))
+        })
         .unwrap_or_else(|| plain(message))
 }
 
@@ -114,7 +123,7 @@ fn part(
     );
     let specific = match &this.body {
         PartType::Message(_) => {
-            let inner = body(bytes, extended);
+            let inner = body_at(bytes, extended, depth + 1);
             format!(" {} {inner} {lines}", envelope(bytes))
         }
         _ if main.eq_ignore_ascii_case("text") => format!(" {lines}"),
