@@ -7,8 +7,11 @@
 //! config ─► Plan ─► probe: tag + payload ─► message ─► smtp ──► gateway … mailbox ─► sightings ─► judge ─► Record ─► report
 //!                                            engine joins the two halves; its ledger owns what is in flight
 //! ```
+//!
+//! The lab stands apart: a mail stack for demos and tests, which sees bytes off the wire like any other.
 
 pub mod clock;
+pub mod mime;
 pub mod probe;
 
 pub mod config;
@@ -23,5 +26,8 @@ pub mod mailbox;
 pub mod engine;
 
 pub mod report;
+
+#[cfg(feature = "lab")]
+pub mod lab;
 
 pub mod cli;

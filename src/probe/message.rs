@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::mime::{Content, Field, Mail};
+use super::mail::{Content, Field, Mail};
 use super::payload::Payload;
 use super::tag::{Signer, Tag};
 
@@ -568,17 +568,25 @@ mod tests {
         assert_eq!(kind("Auto-Submitted: auto-replied (vacation)"), Kind::Reply);
         assert_eq!(kind("X-Autoreply: yes"), Kind::Reply);
         assert_eq!(
-            kind(&format!("In-Reply-To: <{tag}@x>\r\nSubject: Re: Email {tag}")),
+            kind(&format!(
+                "In-Reply-To: <{tag}@x>\r\nSubject: Re: Email {tag}"
+            )),
             Kind::Reply
         );
         assert_eq!(
-            kind(&format!("In-Reply-To: <{tag}@x>\r\nSubject: FW: Email {tag}")),
+            kind(&format!(
+                "In-Reply-To: <{tag}@x>\r\nSubject: FW: Email {tag}"
+            )),
             Kind::Mail,
             "Outlook's forwards name their parent too"
         );
-        let report = "MIME-Version: 1.0\r\nContent-Type: multipart/report; boundary=b; report-type=";
+        let report =
+            "MIME-Version: 1.0\r\nContent-Type: multipart/report; boundary=b; report-type=";
         assert_eq!(kind(&format!("{report}delivery-status")), Kind::Report);
-        assert_eq!(kind(&format!("{report}disposition-notification")), Kind::Reply);
+        assert_eq!(
+            kind(&format!("{report}disposition-notification")),
+            Kind::Reply
+        );
         assert_eq!(
             kind("Return-Path: <>\r\nFrom: MAILER-DAEMON@mx.example (Mail Delivery System)"),
             Kind::Mail,
@@ -589,7 +597,10 @@ mod tests {
     #[test]
     fn a_bounce_in_free_form_is_a_report() {
         let tag = tag([2; 7]);
-        let raw = format!("Return-Path: <>\r\nFrom: MAILER-DAEMON@mx\r\n\r\n550 unknown user\r\n{}", text(tag));
+        let raw = format!(
+            "Return-Path: <>\r\nFrom: MAILER-DAEMON@mx\r\n\r\n550 unknown user\r\n{}",
+            text(tag)
+        );
         assert_eq!(recognise(raw.as_bytes(), &signer()).kind, Kind::Report);
     }
 

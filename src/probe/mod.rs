@@ -1,8 +1,8 @@
 //! The vocabulary every other room speaks: tag, payload, message, outcome, facts, record. Pure: no I/O, no clock.
 
 pub mod facts;
+pub mod mail;
 pub mod message;
-pub mod mime;
 pub mod name;
 pub mod outcome;
 pub mod payload;

@@ -1,6 +1,6 @@
 //! What a delivery status notification says (RFC 3464).
 
-use crate::probe::mime::{Content, Mail};
+use crate::probe::mail::{Content, Mail};
 use crate::probe::record::Bounce;
 
 /// The first `failed` recipient of the report, else the first of any action; `None` where it has no status part.

@@ -1,7 +1,7 @@
 //! Whether a copy still holds what was sent, in any decoded part of it.
 
+use crate::probe::mail::Mail;
 use crate::probe::message::{Manifest, payload_words};
-use crate::probe::mime::Mail;
 
 /// Whether some part holds the payload block as sent. White space, quote marks and line breaks do not count.
 pub(super) fn holds(mail: &Mail<'_>, manifest: &Manifest) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::probe::mime::Mail;
+use crate::probe::mail::Mail;
 use crate::probe::record::Mark;
 
 /// Of a field's value, this much is kept.

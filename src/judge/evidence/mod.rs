@@ -14,8 +14,8 @@ pub use bounce::bounce;
 
 use crate::clock::Stamp;
 use crate::probe::facts::{SeenBy, Sighting};
+use crate::probe::mail::Mail;
 use crate::probe::message::{Carrier, Manifest};
-use crate::probe::mime::Mail;
 use crate::probe::outcome::Outcome;
 use crate::probe::record::Mark;
 

@@ -1,29 +1,21 @@
-//! Reading a message whose every byte may be hostile.
-//!
-//! mail-parser does the grammar; this module bounds what it is given and takes its nested messages apart without
-//! recursion, because dropping tens of thousands of them one inside the other overflows the stack.
+//! A received message as the judge reads it: its header fields as they stand, its leaves decoded.
 
-use std::mem;
+use mail_parser::{Message, MessagePart, MimeHeaders, PartType};
 
-use mail_parser::{Message, MessageParser, MessagePart, MimeHeaders, PartType};
+use crate::mime::{self, Parsed};
 
-/// How much of a message is parsed; what is beyond is not looked at.
-pub const MAX_PARSED: usize = 64 * 1024 * 1024;
 /// How many parts, nested ones included, are looked at.
 const MAX_PARTS: usize = 10_000;
 
 /// A parsed message.
 pub struct Mail<'x> {
-    message: Message<'x>,
+    message: Parsed<'x>,
 }
 
 impl<'x> Mail<'x> {
     /// Parses a whole message, or a header alone. `None` where not even a header can be made out.
     pub fn parse(raw: &'x [u8]) -> Option<Self> {
-        let raw = raw.get(..MAX_PARSED).unwrap_or(raw);
-        MessageParser::default()
-            .parse(raw)
-            .map(|message| Self { message })
+        mime::parse(raw).map(|message| Self { message })
     }
 
     /// The fields of the outermost header, in their order. One that does not parse has still its name and its bytes.
@@ -56,7 +48,7 @@ impl<'x> Mail<'x> {
 
     /// Every leaf, nested messages opened, in the order of their appearance within each message.
     pub fn leaves(&self) -> impl Iterator<Item = Leaf<'_>> {
-        let mut queue = vec![(&self.message, false)];
+        let mut queue: Vec<(&Message<'_>, bool)> = vec![(&self.message, false)];
         let mut found = Vec::new();
         while let Some((message, nested)) = queue.pop() {
             if nested {
@@ -89,15 +81,6 @@ impl<'x> Mail<'x> {
             }
         }
         found.into_iter()
-    }
-}
-
-impl Drop for Mail<'_> {
-    fn drop(&mut self) {
-        let mut nested = take_nested(&mut self.message);
-        while let Some(mut message) = nested.pop() {
-            nested.append(&mut take_nested(&mut message));
-        }
     }
 }
 
@@ -184,23 +167,12 @@ fn media_type(part: &MessagePart<'_>) -> String {
     )
 }
 
-fn take_nested<'x>(message: &mut Message<'x>) -> Vec<Message<'x>> {
-    message
-        .parts
-        .iter_mut()
-        .filter_map(|part| match mem::take(&mut part.body) {
-            PartType::Message(nested) => Some(nested),
-            _ => None,
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn tens_of_thousands_of_nested_messages_are_parsed_and_dropped() {
+    fn only_so_many_parts_are_looked_at() {
         let bomb = "Content-Type: message/rfc822\r\n\r\n".repeat(50_000) + "the end";
         let mail = Mail::parse(bomb.as_bytes()).unwrap();
         assert_eq!(mail.leaves().count(), MAX_PARTS);

@@ -1,0 +1,103 @@
+//! Parsing a message whose every byte may be hostile: bounded, and without the parser's recursions.
+//!
+//! mail-parser does the grammar. Dropping tens of thousands of messages nested in one another would overflow the stack;
+//! where an encoded part holds them it also copies each level by recursion, with memory that grows with their square.
+
+use std::mem;
+use std::ops::Deref;
+
+use mail_parser::{Message, MessageParser, PartType};
+
+/// How much of a message is parsed; what is beyond is not looked at.
+pub const MAX_PARSED: usize = 64 * 1024 * 1024;
+/// A message with encoded messages in it is parsed up to this size; of a larger one only the header is.
+const MAX_ENCODED: usize = 32 * 1024;
+
+/// A parsed message that can be dropped, however deeply messages are nested in it.
+pub struct Parsed<'x>(Message<'x>);
+
+/// Parses a whole message, or a header alone. `None` where not even a header can be made out.
+pub fn parse(raw: &[u8]) -> Option<Parsed<'_>> {
+    let parser = MessageParser::default();
+    if raw.len() > MAX_ENCODED && has_encoded_message(raw) {
+        return parser.parse_headers(raw).map(Parsed);
+    }
+    let raw = raw.get(..MAX_PARSED).unwrap_or(raw);
+    parser.parse(raw).map(Parsed)
+}
+
+impl<'x> Deref for Parsed<'x> {
+    type Target = Message<'x>;
+
+    fn deref(&self) -> &Message<'x> {
+        &self.0
+    }
+}
+
+impl Drop for Parsed<'_> {
+    fn drop(&mut self) {
+        let mut parts = mem::take(&mut self.0.parts);
+        while let Some(part) = parts.pop() {
+            if let PartType::Message(mut nested) = part.body {
+                parts.append(&mut nested.parts);
+            }
+        }
+    }
+}
+
+/// Whether a header may describe a nested message that is encoded, which RFC 2046 §5.2.1 forbids and some systems do.
+fn has_encoded_message(message: &[u8]) -> bool {
+    let has_digest = contains(message, b"multipart/digest");
+    let (mut nested, mut encoded) = (has_digest, false);
+    message.split(|&byte| byte == b'\n').any(|line| {
+        if line.trim_ascii().is_empty() {
+            (nested, encoded) = (has_digest, false);
+        }
+        nested |= contains(line, b"message/");
+        encoded |= contains(line, b"base64") || contains(line, b"quoted-printable");
+        nested && encoded
+    })
+}
+
+fn contains(line: &[u8], wanted: &[u8]) -> bool {
+    let Some((first, rest)) = wanted.split_first() else {
+        return true;
+    };
+    let mut from = line;
+    while let Some(at) = from
+        .iter()
+        .position(|byte| byte.eq_ignore_ascii_case(first))
+    {
+        from = from.get(at + 1..).unwrap_or_default();
+        if from
+            .get(..rest.len())
+            .is_some_and(|next| next.eq_ignore_ascii_case(rest))
+        {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::BASE64_MIME;
+
+    use super::*;
+
+    #[test]
+    fn tens_of_thousands_of_nested_messages_are_parsed_and_dropped() {
+        let bomb = "Content-Type: message/rfc822\r\n\r\n".repeat(50_000) + "the end";
+        assert!(parse(bomb.as_bytes()).is_some());
+    }
+
+    #[test]
+    fn so_are_encoded_ones() {
+        let inner = "Content-Type: message/rfc822\r\n\r\n".repeat(50_000) + "the end";
+        let bomb = format!(
+            "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
+            BASE64_MIME.encode(inner.as_bytes())
+        );
+        assert!(parse(bomb.as_bytes()).is_some());
+    }
+}

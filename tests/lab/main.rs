@@ -1,0 +1,12 @@
+//! The lab as its clients see it: over real sockets, by raw bytes and by Python's mail modules.
+#![cfg(feature = "lab")]
+
+mod abuse;
+mod client;
+mod gateway_faults;
+mod mailbox;
+mod mailbox_faults;
+mod message_faults;
+mod python;
+mod round_trip;
+mod throughput;
