@@ -1,6 +1,6 @@
 //! `mailrobin check`: the tests once, and the worst verdict.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ impl Check {
         let identity = common.identity(&plan.signing).await?;
         let stop = CancellationToken::new();
         let (tell, told) = mpsc::unbounded_channel();
-        let progress = Progress::new(order.tests.len(), common.quiet);
+        let progress = Progress::new(order.tests.len(), common.quiet, false);
         let started = Stamp::now();
         let running = async {
             let (records, ()) = tokio::join!(
@@ -207,13 +207,7 @@ impl Check {
     fn print(&self, common: &Common, document: &Document) -> io::Result<()> {
         let mut out = common.output();
         match self.format {
-            Format::Human => {
-                let width = io::stdout()
-                    .is_terminal()
-                    .then(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)))
-                    .flatten();
-                out.write_all(human::render(document, width).as_bytes())
-            }
+            Format::Human => out.write_all(human::render(document, super::width()).as_bytes()),
             Format::Json => json::write(document, io::BufWriter::new(out)),
         }
     }

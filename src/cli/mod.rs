@@ -2,11 +2,15 @@
 
 mod check;
 mod config;
+#[cfg(feature = "lab")]
+mod demo;
+#[cfg(feature = "lab")]
+mod lab;
 mod paths;
 mod progress;
 mod state;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use anstream::{AutoStream, ColorChoice};
@@ -106,11 +110,17 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// See what mailrobin does, in a few seconds and with nothing set up
+    #[cfg(feature = "lab")]
+    Demo(demo::Demo),
     /// Run the tests of all or the named routes once, and exit with the worst verdict
     Check(check::Check),
     /// Look at the config
     #[command(subcommand)]
     Config(config::Config),
+    /// Run the embedded mail stack by itself, with faults on request
+    #[cfg(feature = "lab")]
+    Lab(lab::Lab),
 }
 
 /// Parses the command line; what cannot be run has been said and gives its exit code.
@@ -129,10 +139,17 @@ impl Cli {
     /// Runs the command.
     pub async fn run(self) -> Exit {
         let Self { common, command } = self;
-        common.start_logging();
+        #[cfg(feature = "lab")]
+        common.start_logging(matches!(command, Command::Lab(_)));
+        #[cfg(not(feature = "lab"))]
+        common.start_logging(false);
         let result = match command {
             Command::Check(check) => check.run(&common).await,
             Command::Config(config) => config.run(&common),
+            #[cfg(feature = "lab")]
+            Command::Demo(demo) => demo.run(&common).await,
+            #[cfg(feature = "lab")]
+            Command::Lab(lab) => lab.run(&common).await,
         };
         result.unwrap_or_else(|error| {
             if error
@@ -149,7 +166,7 @@ impl Cli {
 
 impl Common {
     /// Log lines go to standard error and only ever come from mailrobin itself: a library's could hold a password.
-    fn start_logging(&self) {
+    fn start_logging(&self, is_lab: bool) {
         let level = match (self.quiet, self.verbose) {
             (true, _) => "error",
             (false, 0) => "warn",
@@ -157,8 +174,13 @@ impl Common {
             (false, 2) => "debug",
             (false, _) => "trace",
         };
+        let lab = if is_lab && level == "warn" {
+            "info"
+        } else {
+            level
+        };
         let subscriber = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new(format!("off,mailrobin={level},lab={level}")))
+            .with_env_filter(EnvFilter::new(format!("off,mailrobin={level},lab={lab}")))
             .with_writer(io::stderr)
             .with_ansi(self.error_output().current_choice() != ColorChoice::Never);
         match self.log_format {
@@ -190,7 +212,19 @@ impl Common {
     }
 
     fn complain(&self, what: &str) {
-        // Where standard error is closed, the exit code still tells.
-        let _ = writeln!(self.error_output(), "mailrobin: {what}");
+        self.say(&format!("mailrobin: {what}"));
     }
+
+    fn say(&self, what: &str) {
+        // Where standard error is closed, the exit code still tells.
+        let _ = writeln!(self.error_output(), "{what}");
+    }
+}
+
+/// The width that results may have: the terminal's, or none off a terminal.
+fn width() -> Option<usize> {
+    io::stdout()
+        .is_terminal()
+        .then(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)))
+        .flatten()
 }

@@ -19,11 +19,13 @@ pub(super) struct Progress {
     drawn: MultiProgress,
     total: ProgressBar,
     singly: bool,
+    expects_trouble: bool,
 }
 
 impl Progress {
-    /// For so many probes; draws nothing when `quiet` or off a terminal.
-    pub(super) fn new(probes: usize, quiet: bool) -> Self {
+    /// For so many probes; draws nothing when `quiet` or off a terminal. A mailbox that cannot be read is only worth a
+    /// warning to who does not expect it.
+    pub(super) fn new(probes: usize, quiet: bool, expects_trouble: bool) -> Self {
         let drawn = MultiProgress::new();
         if quiet {
             drawn.set_draw_target(indicatif::ProgressDrawTarget::hidden());
@@ -40,6 +42,7 @@ impl Progress {
             drawn,
             total,
             singly,
+            expects_trouble,
         }
     }
 
@@ -70,7 +73,9 @@ impl Progress {
                     }
                 }
                 run::Progress::Blind(mailbox, blindness) => {
-                    tracing::warn!(%mailbox, "{}", blindness.failure.what);
+                    if !self.expects_trouble {
+                        tracing::warn!(%mailbox, "{}", blindness.failure.what);
+                    }
                     self.total
                         .set_message(format!("the mailbox {mailbox} cannot be read"));
                 }

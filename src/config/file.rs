@@ -59,7 +59,7 @@ pub struct File {
     pub signing: Option<At<Signing>>,
     /// SMTP servers that test messages are submitted to.
     pub gateways: Tables<Gateway>,
-    /// IMAP accounts that the copies come back to.
+    /// IMAP or POP3 accounts that the copies come back to.
     pub mailboxes: Tables<Mailbox>,
     /// Mail paths under test.
     pub routes: Tables<Route>,
@@ -89,7 +89,7 @@ pub struct Gateway {
     pub username: Option<Text>,
     /// Its password.
     pub password: Option<At<SecretKeys>>,
-    /// auto, plain or login.
+    /// auto, plain, login or xoauth2.
     pub auth: Option<Text>,
     /// Log in though TLS is absent or unverified.
     pub insecure_auth: Option<At<bool>>,
@@ -115,7 +115,7 @@ pub struct Gateway {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mailbox {
-    /// imap.
+    /// imap or pop3.
     pub protocol: Option<Text>,
     /// Name or address.
     pub host: Option<Text>,
@@ -127,7 +127,7 @@ pub struct Mailbox {
     pub username: Option<Text>,
     /// Its password.
     pub password: Option<At<SecretKeys>>,
-    /// auto, login or plain.
+    /// auto, login, plain or xoauth2.
     pub auth: Option<Text>,
     /// Log in though TLS is absent or unverified.
     pub insecure_auth: Option<At<bool>>,

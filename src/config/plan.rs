@@ -113,8 +113,10 @@ pub enum Auth {
     Auto,
     /// SASL PLAIN (RFC 4616).
     Plain,
-    /// LOGIN: SASL's for SMTP, the command for IMAP.
+    /// LOGIN: SASL's for SMTP, the command for IMAP, USER and PASS for POP3.
     Login,
+    /// XOAUTH2; the password is an access token.
+    Xoauth2,
 }
 
 impl Auth {
@@ -124,6 +126,7 @@ impl Auth {
             Self::Auto => "auto",
             Self::Plain => "plain",
             Self::Login => "login",
+            Self::Xoauth2 => "xoauth2",
         }
     }
 }
@@ -153,11 +156,40 @@ pub struct Gateway {
     pub rate: Option<Rate>,
 }
 
+/// How a mailbox is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// RFC 3501, RFC 9051.
+    Imap,
+    /// RFC 1939.
+    Pop3,
+}
+
+impl Protocol {
+    /// The word that a config says.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Imap => "imap",
+            Self::Pop3 => "pop3",
+        }
+    }
+
+    /// Its ports: with TLS from the first byte, and without.
+    pub const fn ports(self) -> (u16, u16) {
+        match self {
+            Self::Imap => (993, 143),
+            Self::Pop3 => (995, 110),
+        }
+    }
+}
+
 /// A mailbox account.
 #[derive(Clone, Debug)]
 pub struct Mailbox {
     /// Its name in the config.
     pub name: MailboxName,
+    /// How it is read.
+    pub protocol: Protocol,
     /// Where it is.
     pub endpoint: Endpoint,
     /// How the session is secured.

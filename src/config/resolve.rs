@@ -14,8 +14,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use super::diagnostic::{Diagnostics, suggest};
 use super::file::{self, At, File, Kept, SecretKeys, Text};
 use super::plan::{
-    Auth, Cleanup, DEFAULT_MARKS, DEFAULT_SUBJECT, Endpoint, Gateway, Login, Mailbox, Plan, Route,
-    Security, Signing, Test, Trust,
+    Auth, Cleanup, DEFAULT_MARKS, DEFAULT_SUBJECT, Endpoint, Gateway, Login, Mailbox, Plan,
+    Protocol, Route, Security, Signing, Test, Trust,
 };
 use super::secret::Secret;
 use super::value::{Rate, duration};
@@ -29,7 +29,8 @@ const SECURITIES: [Security; 4] = [
     Security::Starttls,
     Security::Implicit,
 ];
-const AUTHS: [Auth; 3] = [Auth::Auto, Auth::Plain, Auth::Login];
+const AUTHS: [Auth; 4] = [Auth::Auto, Auth::Plain, Auth::Login, Auth::Xoauth2];
+const PROTOCOLS: [Protocol; 2] = [Protocol::Imap, Protocol::Pop3];
 
 /// The plan, as far as the file allows one; what it does not is in `found`.
 pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Option<Plan> {
@@ -143,19 +144,22 @@ impl Reader<'_> {
     fn mailbox(&mut self, name: &str, table: &At<file::Mailbox>) -> Option<Mailbox> {
         let keys = table.value();
         let place = format!("mailboxes.{name}");
-        self.choice(keys.protocol.as_ref(), &["imap"], |protocol| protocol);
+        let protocol = self
+            .choice(keys.protocol.as_ref(), &PROTOCOLS, Protocol::as_str)
+            .unwrap_or(Protocol::Imap);
         let securities = [Security::None, Security::Starttls, Security::Implicit];
         let security = self.choice(keys.tls.as_ref(), &securities, Security::as_str);
         let port = keys.port.as_ref().map(|port| *port.value());
-        let security = security.unwrap_or(if port == Some(143) {
+        let (implicit_port, plain_port) = protocol.ports();
+        let security = security.unwrap_or(if port == Some(plain_port) {
             Security::Starttls
         } else {
             Security::Implicit
         });
         let port = port.unwrap_or(if security == Security::Implicit {
-            993
+            implicit_port
         } else {
-            143
+            plain_port
         });
         let trust = self.trust(
             keys.ca.as_ref(),
@@ -174,7 +178,7 @@ impl Reader<'_> {
         );
         let timeout = self.duration(keys.timeout.as_ref());
         let poll = self.duration(keys.poll.as_ref());
-        let cleanup = self.checked(keys.cleanup.as_ref(), cleanup);
+        let cleanup = self.checked(keys.cleanup.as_ref(), |text| cleanup(text, protocol));
         let folders = keys.folders.as_ref().map_or_else(
             || vec!["INBOX".to_owned()],
             |folders| {
@@ -194,6 +198,7 @@ impl Reader<'_> {
         }
         Some(Mailbox {
             name: name.into(),
+            protocol,
             endpoint: Endpoint { host: host?, port },
             security,
             trust,
@@ -664,18 +669,25 @@ impl<'a> Layered<'a> {
     }
 }
 
-fn cleanup(text: &str) -> Result<Cleanup, String> {
-    match text {
-        "delete" => Ok(Cleanup::Delete),
-        "seen" => Ok(Cleanup::Seen),
-        "keep" => Ok(Cleanup::Keep),
-        _ => text
-            .strip_prefix("move:")
-            .filter(|folder| !folder.is_empty())
-            .map(|folder| Cleanup::Move(folder.to_owned()))
-            .ok_or_else(|| {
-                format!("{text:?} is no way to clean up: delete, seen, keep or move:FOLDER")
-            }),
+fn cleanup(text: &str, protocol: Protocol) -> Result<Cleanup, String> {
+    let cleanup = match text {
+        "delete" => Cleanup::Delete,
+        "seen" => Cleanup::Seen,
+        "keep" => Cleanup::Keep,
+        _ => match text.strip_prefix("move:") {
+            Some(folder) if !folder.is_empty() => Cleanup::Move(folder.to_owned()),
+            _ => {
+                return Err(format!(
+                    "{text:?} is no way to clean up: delete, seen, keep or move:FOLDER"
+                ));
+            }
+        },
+    };
+    match (protocol, &cleanup) {
+        (Protocol::Pop3, Cleanup::Seen | Cleanup::Move(_)) => {
+            Err(format!("POP3 knows no {text:?}: delete or keep"))
+        }
+        _ => Ok(cleanup),
     }
 }
 

@@ -72,7 +72,7 @@ fn gateway(gateway: &Gateway) -> Table {
 
 fn mailbox(mailbox: &Mailbox) -> Table {
     let mut table = Table::new();
-    put(&mut table, "protocol", Some("imap"));
+    put(&mut table, "protocol", Some(mailbox.protocol.as_str()));
     endpoint(&mut table, &mailbox.endpoint);
     put(&mut table, "tls", Some(mailbox.security.as_str()));
     trust(&mut table, &mailbox.trust);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::verdict::{Case, Close, Judgement};
+use crate::config::plan::Protocol;
 use crate::probe::facts::{Attempt, End, Failure, Reply};
 use crate::probe::outcome::{Code, Outcome, Verdict};
 
@@ -47,7 +48,7 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
             last_reply(case).map_or_else(String::new, shown),
             human(case.route.deadline),
             case.route.to,
-            junk_unseen(case),
+            unwatched(case),
         ),
         Code::ReplyLost => format!(
             "the message was handed over, but {}; no copy came within {}",
@@ -125,11 +126,12 @@ fn marks(case: &Case<'_>) -> String {
     positive.join("; ")
 }
 
-fn junk_unseen(case: &Case<'_>) -> &'static str {
-    if case.bounce.is_none() && case.route.bounce_mailbox.is_none() {
-        "; no watched mailbox gets bounces, so it may also have bounced"
-    } else {
-        ""
+/// Where a copy may lie that was not looked for.
+fn unwatched(case: &Case<'_>) -> &'static str {
+    match (case.route.mailbox.protocol, &case.route.bounce_mailbox) {
+        (Protocol::Pop3, _) => "; POP3 shows no junk folder, so it may also lie there",
+        (Protocol::Imap, None) => "; no watched mailbox gets bounces, so it may also have bounced",
+        (Protocol::Imap, Some(_)) => "",
     }
 }
 

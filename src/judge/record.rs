@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::reason::reason;
 use super::verdict::{Case, judge};
-use crate::probe::facts::{Attempt, End};
+use crate::probe::facts::{Attempt, End, Uid};
 use crate::probe::outcome::Phase;
 use crate::probe::record::{
     AttemptRecord, Clock, CopyRecord, Evidence, PhaseTime, Record, Smtp, milliseconds,
@@ -79,7 +79,14 @@ impl Case<'_> {
     fn copy_records(&self) -> Vec<CopyRecord> {
         let record = |copy: &super::evidence::Copy| CopyRecord {
             folder: copy.folder.to_string(),
-            uid: Some(copy.uid),
+            uid: match &copy.uid {
+                Uid::Imap { uid, .. } => Some(*uid),
+                Uid::Pop3(_) => None,
+            },
+            uidl: match &copy.uid {
+                Uid::Imap { .. } => None,
+                Uid::Pop3(uidl) => Some(uidl.to_string()),
+            },
             seen_at: copy.seen.wall,
             delivered_at: copy.delivered_at,
             size: copy.size,

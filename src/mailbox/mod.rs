@@ -3,16 +3,20 @@
 
 pub mod imap;
 pub mod pace;
+pub mod pop3;
+mod sasl;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::plan::Mailbox;
-use crate::probe::facts::{Blindness, Look, Place, Sighting};
+use crate::config::plan::{Mailbox, Protocol};
+use crate::probe::facts::{Blindness, Failure, Look, Place, Sighting};
 use crate::probe::name::MailboxName;
+use crate::probe::outcome::Code;
 use crate::probe::tag::Signer;
 
 /// What is awaited in a mailbox: how fast it is looked at follows from it.
@@ -53,8 +57,60 @@ pub struct Wires {
 /// Watches `mailbox` until its `dispose` channel is closed or it is cancelled.
 pub async fn watch(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
     let cancel = wires.cancel.clone();
+    let watching = async {
+        match mailbox.protocol {
+            Protocol::Imap => imap::watch::run(mailbox, signer, wires).await,
+            Protocol::Pop3 => pop3::watch::run(mailbox, signer, wires).await,
+        }
+    };
     tokio::select! {
         () = cancel.cancelled() => {}
-        () = imap::watch::run(mailbox, signer, wires) => {}
+        () = watching => {}
+    }
+}
+
+impl Wires {
+    async fn tell(&self, mailbox: &MailboxName, event: Event) {
+        // Nobody listens any more only when the run is over.
+        let _ = self.events.send((mailbox.clone(), event)).await;
+    }
+
+    /// Keeps still for a while, `None`: for good; what may be cleaned up meanwhile goes to `remember`. Whether it is
+    /// time to leave.
+    async fn rest(&mut self, pause: Option<Duration>, mut remember: impl FnMut(Place)) -> bool {
+        let over = async {
+            match pause {
+                Some(pause) => sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = &mut over => return false,
+                place = self.dispose.recv() => match place {
+                    Some(place) => remember(place),
+                    None => return true,
+                },
+            }
+        }
+    }
+}
+
+/// A failure to get to the mailbox. A certificate does not mend by itself; everything else is tried again.
+fn retry(failure: Failure) -> Blindness {
+    let is_final = failure.code == Code::TlsFailed && failure.what.contains("certificate");
+    let failure = Failure {
+        code: Code::MailboxUnreadable,
+        ..failure
+    };
+    Blindness { failure, is_final }
+}
+
+/// A refusal that only a person can mend.
+fn final_refusal(code: Code, what: String, remedy: &'static str) -> Blindness {
+    Blindness {
+        failure: Failure { code, what, remedy },
+        is_final: true,
     }
 }

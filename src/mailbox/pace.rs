@@ -1,12 +1,16 @@
 //! When to look next: often while a probe is young, then so that the resolution stays near 2% of the time waited, and
 //! never more often than a stranger's server will bear.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::Interest;
+use ring::rand::{SecureRandom, SystemRandom};
 
-/// The fastest looks follow each other.
-const FASTEST: Duration = Duration::from_millis(20);
+use super::Interest;
+use crate::probe::facts::is_local;
+
+/// The first and the longest time between attempts to come back to a mailbox.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// Of the time waited, the resolution.
 const SHARE: u32 = 50;
 /// Looks a minute that a server outside our own network is asked for on average.
@@ -18,20 +22,27 @@ const PUBLIC_BURST: f64 = 15.0;
 #[derive(Clone, Debug)]
 pub struct Pace {
     slowest: Duration,
+    fastest: Duration,
     is_local: bool,
     credit: f64,
     counted: Instant,
 }
 
 impl Pace {
-    /// `slowest`: how seldom it is looked at while a probe is out.
-    pub fn new(slowest: Duration, is_local: bool, now: Instant) -> Self {
+    /// `slowest`: how seldom it is looked at while a probe is out; `fastest`: how often at most.
+    pub fn new(slowest: Duration, fastest: Duration, now: Instant) -> Self {
         Self {
             slowest,
-            is_local,
+            fastest: fastest.min(slowest),
+            is_local: true,
             credit: PUBLIC_BURST,
             counted: now,
         }
+    }
+
+    /// The server is the one at this address.
+    pub fn meet(&mut self, peer: Option<SocketAddr>) {
+        self.is_local = peer.is_none_or(|peer| is_local(peer.ip()));
     }
 
     /// A look is begun now.
@@ -47,7 +58,7 @@ impl Pace {
     pub fn next(&self, interest: &Interest, last: Instant) -> Option<Instant> {
         let youngest = interest.youngest?;
         let waited = last.saturating_duration_since(youngest);
-        let mut interval = (waited / SHARE).clamp(FASTEST.min(self.slowest), self.slowest);
+        let mut interval = (waited / SHARE).clamp(self.fastest, self.slowest);
         if !self.is_local && self.credit < 0.0 {
             interval = interval.max(PUBLIC_RATE.mul_f64(-self.credit));
         }
@@ -62,9 +73,48 @@ impl Pace {
     }
 }
 
+/// How long to stay away from a mailbox that cannot be read: longer each time, and not all watchers alike.
+#[derive(Clone, Debug)]
+pub struct BackOff {
+    pause: Duration,
+}
+
+impl Default for BackOff {
+    fn default() -> Self {
+        Self { pause: BACK_OFF.0 }
+    }
+}
+
+impl BackOff {
+    /// It could be read again.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The next pause, a quarter more or less; `None`: for good, because only a person can mend it.
+    pub fn next(&mut self, is_final: bool) -> Option<Duration> {
+        let mut byte = [0_u8];
+        // Without randomness the pause is only less spread.
+        let _ = SystemRandom::new().fill(&mut byte);
+        let [byte] = byte;
+        let pause = self.pause.mul_f64(0.75 + f64::from(byte) / 512.0);
+        self.pause = (self.pause * 2).min(BACK_OFF.1);
+        (!is_final).then_some(pause)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const FASTEST: Duration = Duration::from_millis(20);
+    const SLOWEST: Duration = Duration::from_secs(10);
+
+    fn public(start: Instant) -> Pace {
+        let mut pace = Pace::new(SLOWEST, FASTEST, start);
+        pace.meet(Some(([192, 0, 2, 1], 993).into()));
+        pace
+    }
 
     fn interest(youngest: Instant) -> Interest {
         Interest {
@@ -91,7 +141,7 @@ mod tests {
     #[test]
     fn a_young_probe_is_looked_for_every_20_ms_and_an_old_one_at_2_percent() {
         let start = Instant::now();
-        let pace = Pace::new(Duration::from_secs(10), true, start);
+        let pace = Pace::new(SLOWEST, FASTEST, start);
         let gap = |waited: Duration| {
             pace.next(&interest(start), start + waited).unwrap() - (start + waited)
         };
@@ -103,7 +153,7 @@ mod tests {
     #[test]
     fn a_strangers_server_is_asked_sixty_times_a_minute_on_average() {
         let start = Instant::now();
-        let pace = Pace::new(Duration::from_secs(10), false, start);
+        let pace = public(start);
         let minute = Duration::from_mins(1);
         assert!(looks(pace.clone(), start, minute) <= 75);
         let ten: u32 = looks(pace, start, 10 * minute);
@@ -113,7 +163,7 @@ mod tests {
     #[test]
     fn a_deadline_is_looked_at_when_it_comes() {
         let start = Instant::now();
-        let pace = Pace::new(Duration::from_secs(10), false, start);
+        let pace = public(start);
         let due = start + Duration::from_millis(7);
         let interest = Interest {
             due: Some(due),

@@ -142,10 +142,22 @@ pub struct Place {
     pub folder: Arc<str>,
     /// Whether this is the junk folder.
     pub junk: bool,
-    /// The UIDVALIDITY the uid belongs to.
-    pub validity: u32,
-    /// The message's UID (IMAP).
-    pub uid: u32,
+    /// The message's id there.
+    pub uid: Uid,
+}
+
+/// What a server knows a message by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Uid {
+    /// IMAP.
+    Imap {
+        /// The UIDVALIDITY the UID belongs to.
+        validity: u32,
+        /// The UID.
+        uid: u32,
+    },
+    /// POP3: its unique id, or what stands for one.
+    Pop3(Arc<str>),
 }
 
 /// A message of interest seen in a mailbox.

@@ -176,6 +176,9 @@ pub struct CopyRecord {
     /// Its UID (IMAP).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
+    /// Its unique id (POP3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uidl: Option<String>,
     /// When it was seen.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub seen_at: Timestamp,

@@ -64,7 +64,8 @@ fn write_report(out: &mut String, document: &Document, width: Option<usize>) -> 
     Ok(())
 }
 
-fn badge(verdict: Verdict) -> String {
+/// A verdict's coloured word, of one width.
+pub fn badge(verdict: Verdict) -> String {
     let style = match verdict {
         Verdict::Pass => Style::new().green().bold(),
         Verdict::Warn => Style::new().yellow().bold(),
@@ -111,7 +112,8 @@ fn single(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Result
     detail(out, probe, width)
 }
 
-fn detail(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Result {
+/// The lines below a probe's own: why, where its time went, and the server's words where it failed.
+pub fn detail(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Result {
     if probe.verdict != Verdict::Pass {
         wrapped(out, &format!("{} [{}]", probe.reason, probe.code), width)?;
     }

@@ -13,7 +13,7 @@ use lettre::transport::smtp::extension::{
     ClientId, MailBodyParameter, MailParameter, RcptParameter,
 };
 use secrecy::ExposeSecret;
-use smtp_proto::{AUTH_LOGIN, AUTH_PLAIN};
+use smtp_proto::{AUTH_LOGIN, AUTH_PLAIN, AUTH_XOAUTH2};
 
 use super::conversation::{Capabilities, Conversation, NoReply};
 use crate::clock::Stamp;
@@ -317,21 +317,20 @@ impl Submitter {
                 "set `tls` to starttls or implicit, or `insecure_auth = true` if this network is yours",
             ));
         }
-        let offers = |mechanism, wanted: &[plan::Auth]| {
-            can.mechanism(mechanism) && wanted.contains(&login.auth)
-        };
-        let mechanism = if offers(AUTH_PLAIN, &[plan::Auth::Auto, plan::Auth::Plain]) {
-            Mechanism::Plain
-        } else if offers(AUTH_LOGIN, &[plan::Auth::Auto, plan::Auth::Login]) {
-            Mechanism::Login
-        } else {
-            return Err(unavailable(
-                format!(
-                    "{endpoint} offers no login of the kind `auth = {:?}`",
-                    login.auth.as_str()
-                ),
-                "many servers offer AUTH only after STARTTLS, or only on the submission port 587",
-            ));
+        let offered = |mechanism| can.mechanism(mechanism);
+        let mechanism = match login.auth {
+            plan::Auth::Plain | plan::Auth::Auto if offered(AUTH_PLAIN) => Mechanism::Plain,
+            plan::Auth::Login | plan::Auth::Auto if offered(AUTH_LOGIN) => Mechanism::Login,
+            plan::Auth::Xoauth2 if offered(AUTH_XOAUTH2) => Mechanism::Xoauth2,
+            auth => {
+                return Err(unavailable(
+                    format!(
+                        "{endpoint} offers no login of the kind `auth = {:?}`",
+                        auth.as_str()
+                    ),
+                    "many servers offer AUTH only after STARTTLS, or only on the submission port 587",
+                ));
+            }
         };
         let password = login.password.reveal().await.map_err(|error| {
             let failure = Failure {
@@ -341,30 +340,33 @@ impl Submitter {
             };
             End::Broken(Phase::Auth, failure)
         })?;
+        let credentials =
+            Credentials::new(login.username.clone(), password.expose_secret().to_owned());
+        let secrets = [login.username.as_str(), password.expose_secret()];
+        let mut answers = secrets.iter().filter(|_| mechanism == Mechanism::Login);
+        let command = Auth::new(mechanism, credentials, None)
+            .map_err(|error| unavailable(error.to_string(), ""))?;
         let shown = format!("AUTH {mechanism} <hidden>");
-        let reply = if mechanism == Mechanism::Plain {
-            let credentials =
-                Credentials::new(login.username.clone(), password.expose_secret().to_owned());
-            let command = Auth::new(mechanism, credentials, None)
-                .map_err(|error| unavailable(error.to_string(), ""))?;
-            conversation.secret(command, &shown, *timeout).await
-        } else {
-            let first = conversation.command("AUTH LOGIN\r\n", *timeout).await;
-            let mut reply = first;
-            for secret in [login.username.as_str(), password.expose_secret()] {
-                match reply {
-                    Ok(challenge) if challenge.code == 334 => {
-                        let answer = format!("{}\r\n", BASE64.encode(secret.as_bytes()));
-                        reply = conversation.secret(answer, "<hidden>", *timeout).await;
-                    }
-                    other => {
-                        reply = other;
-                        break;
-                    }
-                }
+        let mut reply = conversation.secret(command, &shown, *timeout).await;
+        let mut told = None;
+        while let Ok(challenge) = &reply
+            && challenge.code == 334
+        {
+            // XOAUTH2 tells what is wrong in a challenge that wants an empty answer.
+            let answer = answers
+                .next()
+                .map_or_else(String::new, |secret| BASE64.encode(secret.as_bytes()));
+            if answer.is_empty() {
+                told = BASE64.decode(challenge.text.as_bytes()).ok();
             }
-            reply
-        };
+            reply = conversation
+                .secret(format!("{answer}\r\n"), "<hidden>", *timeout)
+                .await;
+        }
+        if let (Ok(reply), Some(told)) = (&mut reply, told) {
+            let told = String::from_utf8_lossy(&told);
+            reply.text = format!("{} {told}", reply.text).trim().to_owned();
+        }
         self.positive(Phase::Auth, reply).map(|_| ())
     }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config;
-use crate::probe::facts::{Reply, SeenBy, Step, Vantage};
+use crate::probe::facts::{Reply, SeenBy, Step, Uid, Vantage};
 use crate::probe::message::{Draft, Recognised, compose};
 use crate::probe::outcome::Verdict;
 use crate::probe::tag::{Instance, Signer, Tag};
@@ -140,8 +140,7 @@ impl World {
                 mailbox: mailbox.into(),
                 folder: "INBOX".into(),
                 junk: false,
-                validity: 1,
-                uid,
+                uid: Uid::Imap { validity: 1, uid },
             },
             seen: self.at(seconds),
             by: SeenBy::Poll,

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 pub use bounce::bounce;
 
 use crate::clock::Stamp;
-use crate::probe::facts::{SeenBy, Sighting};
+use crate::probe::facts::{SeenBy, Sighting, Uid};
 use crate::probe::mail::Mail;
 use crate::probe::message::{Carrier, Manifest};
 use crate::probe::outcome::Outcome;
@@ -32,8 +32,8 @@ pub struct Copy {
     pub delivered_at: Option<Timestamp>,
     /// The folder it lay in.
     pub folder: Arc<str>,
-    /// Its UID there.
-    pub uid: u32,
+    /// Its id there.
+    pub uid: Uid,
     /// Its size in bytes.
     pub size: u32,
     /// `delivered`, `tagged`, `junked` or `altered`.
@@ -69,7 +69,7 @@ pub fn copy(sighting: &Sighting, manifest: &Manifest, prefixes: &[String]) -> Co
         looked_before: sighting.looked_before,
         delivered_at: sighting.delivered_at,
         folder: Arc::clone(&sighting.place.folder),
-        uid: sighting.place.uid,
+        uid: sighting.place.uid.clone(),
         size: sighting.size,
         outcome,
         carriers: sighting.recognised.carriers.clone(),

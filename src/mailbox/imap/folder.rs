@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::session::{FolderStatus, ImapError, Session, uid_set};
 use crate::clock::Stamp;
-use crate::probe::facts::{Place, SeenBy, Sighting};
+use crate::probe::facts::{Place, SeenBy, Sighting, Uid};
 use crate::probe::message::{BODY_SEARCHED, Kind, recognise};
 use crate::probe::name::MailboxName;
 use crate::probe::tag::Signer;
@@ -188,8 +188,10 @@ impl Folder {
                         mailbox: self.mailbox.clone(),
                         folder: Arc::clone(&self.name),
                         junk: self.junk,
-                        validity,
-                        uid: message.uid,
+                        uid: Uid::Imap {
+                            validity,
+                            uid: message.uid,
+                        },
                     },
                     // What the header told was seen then; the body only came after.
                     seen: if *tagged { header.seen } else { Stamp::now() },

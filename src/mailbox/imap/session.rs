@@ -11,17 +11,13 @@ use std::time::Duration;
 use async_imap::imap_proto::{
     Capability, MailboxDatum, NameAttribute, Response, ResponseCode, Status, StatusAttribute,
 };
-use async_imap::{Authenticator, Client};
-use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio::time::timeout;
 
 use super::guard::Guard;
 use super::utf7;
-use crate::config::plan::{Auth, Mailbox, Security, Trust};
-use crate::net::dial::{self, seconds};
+use crate::net::dial::seconds;
 use crate::net::stream::Stream;
-use crate::net::tls::Tls;
 use crate::probe::facts::{Blindness, Failure};
 use crate::probe::outcome::Code;
 
@@ -119,42 +115,14 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects, secures, logs in.
-    pub async fn open(mailbox: &Mailbox, tls: &Tls) -> Result<Self, Blindness> {
-        let Mailbox {
-            endpoint,
-            timeout: limit,
-            security,
-            ..
-        } = mailbox;
-        let retry = |failure: Failure| {
-            let is_final = failure.code == Code::TlsFailed && failure.what.contains("certificate");
-            let failure = Failure {
-                code: Code::MailboxUnreadable,
-                ..failure
-            };
-            Blindness { failure, is_final }
-        };
-        let addresses = dial::look_up(endpoint, *limit).await.map_err(retry)?;
-        let address = addresses
-            .first()
-            .copied()
-            .unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
-        let tcp = dial::connect(address, *limit).await.map_err(retry)?;
-        let stream = match security {
-            Security::Implicit => dial::secure(tls, endpoint.bare_host(), tcp, *limit)
-                .await
-                .map_err(retry)?,
-            _ => Stream::Plain(tcp),
-        };
-        let mut client = greeted(stream, mailbox).await?;
-        if *security == Security::Starttls {
-            client = starttls(client, mailbox, tls).await?;
-        }
-        let inner = log_in(client, mailbox).await?;
+    /// A session over an authenticated client.
+    pub(super) async fn enter(
+        inner: async_imap::Session<Guard<Stream>>,
+        limit: Duration,
+    ) -> Result<Self, ImapError> {
         let mut session = Self {
             inner,
-            limit: *limit,
+            limit,
             can: Abilities::default(),
             news: true,
         };
@@ -413,197 +381,6 @@ impl Session {
         // Nothing depends on a goodbye; BYE is its proper answer.
         let _ = self.run("LOGOUT", |_| ()).await;
     }
-}
-
-async fn greeted(stream: Stream, mailbox: &Mailbox) -> Result<Client<Guard<Stream>>, Blindness> {
-    let limit = mailbox.timeout;
-    let mut client = Client::new(Guard::new(stream));
-    let greeting = timeout(limit, client.read_response())
-        .await
-        .map_err(|_| ImapError::Slow {
-            command: "the greeting".into(),
-            limit,
-        })?
-        .map_err(|error| ImapError::Broken("the greeting".into(), error))?
-        .ok_or_else(|| ImapError::Closed("the greeting".into()))?;
-    match greeting.parsed() {
-        Response::Data {
-            status: Status::Ok | Status::PreAuth,
-            ..
-        } => Ok(client),
-        Response::Data { outcome, .. } => Err(ImapError::Bye(
-            outcome
-                .information
-                .as_deref()
-                .unwrap_or_default()
-                .to_owned(),
-        )
-        .into()),
-        _ => {
-            let odd = io::Error::other("this is no IMAP greeting");
-            Err(ImapError::Broken("the greeting".into(), odd).into())
-        }
-    }
-}
-
-async fn starttls(
-    mut client: Client<Guard<Stream>>,
-    mailbox: &Mailbox,
-    tls: &Tls,
-) -> Result<Client<Guard<Stream>>, Blindness> {
-    let limit = mailbox.timeout;
-    let refused = |what: String| Blindness {
-        failure: Failure {
-            code: Code::MailboxUnreadable,
-            what,
-            remedy: "set the mailbox's `tls` to what the server offers",
-        },
-        is_final: true,
-    };
-    timeout(limit, client.run_command_and_check_ok("STARTTLS", None))
-        .await
-        .map_err(|_| ImapError::Slow {
-            command: "STARTTLS".into(),
-            limit,
-        })?
-        .map_err(|error| {
-            refused(format!(
-                "{} refused STARTTLS: {}",
-                mailbox.endpoint,
-                words(&error)
-            ))
-        })?;
-    // Whatever the server sent before the handshake is dropped with the client.
-    let Stream::Plain(tcp) = client.into_inner().into_inner() else {
-        return Err(refused("TLS is there already".into()));
-    };
-    let secured = dial::secure(tls, mailbox.endpoint.bare_host(), tcp, limit).await;
-    let stream = secured.map_err(|failure| Blindness {
-        is_final: failure.what.contains("certificate"),
-        failure: Failure {
-            code: Code::MailboxUnreadable,
-            ..failure
-        },
-    })?;
-    Ok(Client::new(Guard::new(stream)))
-}
-
-async fn log_in(
-    client: Client<Guard<Stream>>,
-    mailbox: &Mailbox,
-) -> Result<async_imap::Session<Guard<Stream>>, Blindness> {
-    let Mailbox {
-        login,
-        endpoint,
-        timeout: limit,
-        security,
-        trust,
-        ..
-    } = mailbox;
-    let refused = |what: String, remedy| Blindness {
-        failure: Failure {
-            code: Code::MailboxRefused,
-            what,
-            remedy,
-        },
-        is_final: true,
-    };
-    let is_verified = *security != Security::None && *trust != Trust::Anybody;
-    if !is_verified && !login.insecure {
-        return Err(refused(
-            format!(
-                "the session with {endpoint} is not secured by verified TLS, so the password was not sent"
-            ),
-            "set `tls` to starttls or implicit, or `insecure_auth = true` if this network is yours",
-        ));
-    }
-    let password = login.password.reveal().await.map_err(|error| {
-        refused(
-            format!("the password of mailbox {}: {error}", mailbox.name),
-            "",
-        )
-    })?;
-    let by_command = login.auth != Auth::Plain
-        && login.username.is_ascii()
-        && password.expose_secret().is_ascii();
-    let attempt = async {
-        if by_command {
-            client
-                .login(&login.username, password.expose_secret())
-                .await
-        } else {
-            let plain = Plain {
-                username: &login.username,
-                password: &password,
-            };
-            client.authenticate("PLAIN", plain).await
-        }
-    };
-    let result = timeout(*limit, attempt)
-        .await
-        .map_err(|_| ImapError::Slow {
-            command: "LOGIN".into(),
-            limit: *limit,
-        })?;
-    result.map_err(|(error, _client)| match error {
-        async_imap::error::Error::No(_) | async_imap::error::Error::Bad(_) => {
-            let said = words(&error);
-            let is_final = !is_passing(&said);
-            let remedy = if is_final {
-                "check username and password; it is not tried again, because some servers lock an account out after a few"
-            } else {
-                "it is tried again, more and more slowly"
-            };
-            let mut blindness = refused(format!("{endpoint} refused the login of {}: {said}", login.username), remedy);
-            blindness.is_final = is_final;
-            blindness
-        }
-        async_imap::error::Error::Io(error) => ImapError::Broken("LOGIN".into(), error).into(),
-        async_imap::error::Error::ConnectionLost => ImapError::Closed("LOGIN".into()).into(),
-        other => ImapError::Broken("LOGIN".into(), io::Error::other(other.to_string())).into(),
-    })
-}
-
-/// SASL PLAIN (RFC 4616).
-struct Plain<'a> {
-    username: &'a str,
-    password: &'a SecretString,
-}
-
-impl Authenticator for Plain<'_> {
-    type Response = String;
-
-    fn process(&mut self, _challenge: &[u8]) -> String {
-        format!("\0{}\0{}", self.username, self.password.expose_secret())
-    }
-}
-
-/// Whether a refusal of a login is one that time mends (RFC 5530).
-fn is_passing(said: &str) -> bool {
-    let said = said.to_ascii_uppercase();
-    [
-        "UNAVAILABLE",
-        "INUSE",
-        "LIMIT",
-        "TOO MANY",
-        "TEMPORAR",
-        "TRY AGAIN",
-        "THROTTL",
-        "SERVERBUG",
-    ]
-    .iter()
-    .any(|sign| said.contains(sign))
-}
-
-/// The server's words out of the library's error, which wraps them in its own.
-fn words(error: &async_imap::error::Error) -> String {
-    let text = match error {
-        async_imap::error::Error::No(text) | async_imap::error::Error::Bad(text) => text,
-        other => return other.to_string(),
-    };
-    text.rsplit_once("info: Some(\"")
-        .and_then(|(_, said)| said.strip_suffix("\")"))
-        .map_or_else(|| text.clone(), |said| said.replace("\\\"", "\""))
 }
 
 /// The name of a command without its arguments: `UID FETCH`, `SELECT`.

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 
 use super::cleanup::clean_up;
 use super::folder::Folder;
+use super::open::open;
 use super::session::{ImapError, Session};
 use crate::clock::Stamp;
 use crate::config::plan::{Cleanup, Mailbox};
-use crate::mailbox::pace::Pace;
+use crate::mailbox::pace::{BackOff, Pace};
 use crate::mailbox::{Event, Wires};
 use crate::net::tls::Tls;
-use crate::probe::facts::{Blindness, Failure, Look, Place, SeenBy, Sighting, is_local};
+use crate::probe::facts::{Blindness, Failure, Look, Place, SeenBy, Sighting, Uid};
 use crate::probe::outcome::Code;
 use crate::probe::tag::Signer;
 
@@ -25,8 +25,8 @@ use crate::probe::tag::Signer;
 const IDLE_WORTH: Duration = Duration::from_millis(500);
 /// IDLE is issued anew within this time; servers and firewalls forget quiet connections.
 const IDLE_MOST: Duration = Duration::from_secs(290);
-/// The first and the longest time between attempts to come back.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// The fastest looks follow each other.
+const FASTEST: Duration = Duration::from_millis(20);
 /// A look that finds nothing announced still reads, every so often: a server may have forgotten to say EXISTS.
 const READ_ANYWAY: u32 = 10;
 
@@ -41,10 +41,10 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
         signer,
         wires,
     };
-    let mut pause = BACK_OFF.0;
+    let mut back_off = BackOff::default();
     while !watcher.leaving {
-        let blindness = match Session::open(&watcher.mailbox, &watcher.tls).await {
-            Ok(mut session) => match watcher.tend(&mut session, &mut pause).await {
+        let blindness = match open(&watcher.mailbox, &watcher.tls).await {
+            Ok(mut session) => match watcher.tend(&mut session, &mut back_off).await {
                 Ok(()) => {
                     session.log_out().await;
                     return;
@@ -53,58 +53,58 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
             },
             Err(blindness) => blindness,
         };
-        tracing::debug!(mailbox = %watcher.mailbox.name, "{}", blindness.failure.what);
-        let is_final = blindness.is_final;
+        let pause = back_off.next(blindness.is_final);
         watcher.tell(Event::Blind(blindness)).await;
-        let wait = sleep(jittered(pause));
-        tokio::select! {
-            () = wait, if !is_final => {}
-            () = closed(&mut watcher.wires) => return,
-        }
-        pause = (pause * 2).min(BACK_OFF.1);
+        let Watcher {
+            wires,
+            backlog,
+            mailbox,
+            ..
+        } = &mut watcher;
+        // What is still to be cleaned up when it is time to leave cannot be reached, and stays.
+        watcher.leaving = wires
+            .rest(pause, |place| remember(backlog, mailbox, place))
+            .await;
     }
 }
 
-/// Waits until nothing more is to be cleaned up. What is still named meanwhile cannot be reached and is left.
-async fn closed(wires: &mut Wires) {
-    while wires.dispose.recv().await.is_some() {}
+/// Notes a message that is recorded and may be cleaned up.
+fn remember(backlog: &mut Backlog, mailbox: &Mailbox, place: Place) {
+    if let (Uid::Imap { validity, uid }, true) = (place.uid, mailbox.cleanup != Cleanup::Keep) {
+        backlog
+            .entry((place.folder, validity))
+            .or_default()
+            .push(uid);
+    }
 }
 
-/// A quarter more or less, so that many watchers do not come back at once.
-fn jittered(pause: Duration) -> Duration {
-    let mut byte = [0_u8];
-    // Without randomness the pause is only less spread.
-    let _ = SystemRandom::new().fill(&mut byte);
-    let [byte] = byte;
-    pause.mul_f64(0.75 + f64::from(byte) / 512.0)
-}
+/// What is to be cleaned up, by folder and the UIDVALIDITY its UIDs belong to.
+type Backlog = BTreeMap<(Arc<str>, u32), Vec<u32>>;
 
 struct Watcher {
     mailbox: Arc<Mailbox>,
     signer: Signer,
     tls: Tls,
     folders: Vec<Folder>,
-    /// What is to be cleaned up, by folder and the UIDVALIDITY its UIDs belong to.
-    backlog: BTreeMap<(Arc<str>, u32), Vec<u32>>,
+    backlog: Backlog,
     leaving: bool,
     wires: Wires,
 }
 
 impl Watcher {
     async fn tell(&self, event: Event) {
-        // Nobody listens any more only when the run is over.
-        let _ = self
-            .wires
-            .events
-            .send((self.mailbox.name.clone(), event))
-            .await;
+        self.wires.tell(&self.mailbox.name, event).await;
     }
 
     /// Keeps looking over one session until told to leave, or until it breaks.
-    async fn tend(&mut self, session: &mut Session, pause: &mut Duration) -> Result<(), Blindness> {
+    async fn tend(
+        &mut self,
+        session: &mut Session,
+        back_off: &mut BackOff,
+    ) -> Result<(), Blindness> {
         self.open_folders(session).await?;
-        let is_local = session.peer().is_none_or(|peer| is_local(peer.ip()));
-        let mut pace = Pace::new(self.mailbox.poll, is_local, Stamp::now().mono);
+        let mut pace = Pace::new(self.mailbox.poll, FASTEST, Stamp::now().mono);
+        pace.meet(session.peer());
         let mut by = SeenBy::Poll;
         let mut since_read = 0;
         loop {
@@ -118,7 +118,7 @@ impl Watcher {
             }
             self.look(session, begun, by, thorough).await?;
             self.tell(Event::Looked(Look { begun })).await;
-            *pause = BACK_OFF.0;
+            back_off.reset();
             self.collect_backlog();
             self.clean_up(session).await?;
             if self.leaving {
@@ -223,30 +223,13 @@ impl Watcher {
     fn collect_backlog(&mut self) {
         loop {
             match self.wires.dispose.try_recv() {
-                Ok(place) => self.remember(place),
+                Ok(place) => remember(&mut self.backlog, &self.mailbox, place),
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
                     self.leaving = true;
                     return;
                 }
             }
-        }
-    }
-
-    fn remember(
-        &mut self,
-        Place {
-            folder,
-            validity,
-            uid,
-            ..
-        }: Place,
-    ) {
-        if self.mailbox.cleanup != Cleanup::Keep {
-            self.backlog
-                .entry((folder, validity))
-                .or_default()
-                .push(uid);
         }
     }
 
@@ -308,7 +291,7 @@ impl Watcher {
             };
             if let Change::Dispose(place) = changed {
                 match place {
-                    Some(place) => self.remember(place),
+                    Some(place) => remember(&mut self.backlog, &self.mailbox, place),
                     None => self.leaving = true,
                 }
                 self.collect_backlog();

@@ -1,0 +1,330 @@
+//! `mailrobin demo`: every fate of a message, through an embedded mail stack, with nothing set up.
+
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::lab::{route, servers};
+use super::progress::Progress;
+use super::{Common, Exit};
+use crate::clock::Stamp;
+use crate::config;
+use crate::engine::run::{Identity, Order, run};
+use crate::judge::reason::human;
+use crate::lab::{Fault, Lab, LabConfig};
+use crate::probe::outcome::{Outcome, Verdict};
+use crate::probe::record::Record;
+use crate::probe::tag::{Instance, Signer};
+use crate::report::human as report;
+
+/// Shows what mailrobin does, in a few seconds and with nothing set up.
+#[derive(Debug, Args)]
+pub(super) struct Demo {}
+
+/// One message, what the lab does to it, and how it must be judged.
+struct Fate {
+    name: &'static str,
+    story: &'static str,
+    fault: Option<&'static str>,
+    /// Which of the lab's servers the copy is collected from.
+    collected_by: &'static str,
+    outcome: Outcome,
+    verdict: Verdict,
+}
+
+const fn fate(
+    name: &'static str,
+    story: &'static str,
+    fault: Option<&'static str>,
+    outcome: Outcome,
+    verdict: Verdict,
+) -> Fate {
+    Fate {
+        name,
+        story,
+        fault,
+        collected_by: "lab-imap",
+        outcome,
+        verdict,
+    }
+}
+
+const FATES: [Fate; 13] = [
+    fate(
+        "imap",
+        "a good round trip, collected over IMAP",
+        None,
+        Outcome::Delivered,
+        Verdict::Pass,
+    ),
+    Fate {
+        collected_by: "lab-pop3",
+        ..fate(
+            "pop3",
+            "a good round trip, collected over POP3",
+            None,
+            Outcome::Delivered,
+            Verdict::Pass,
+        )
+    },
+    fate(
+        "greylisted",
+        "the gateway puts it off once, then takes it",
+        Some("defer=1"),
+        Outcome::Delivered,
+        Verdict::Pass,
+    ),
+    fate(
+        "slow",
+        "held for a second and a half",
+        Some("delay=1500ms"),
+        Outcome::Delivered,
+        Verdict::Warn,
+    ),
+    fate(
+        "duplicate",
+        "forwarded twice",
+        Some("duplicate"),
+        Outcome::Delivered,
+        Verdict::Warn,
+    ),
+    fate(
+        "marked",
+        "a filter marks it as spam",
+        Some("mark-spam"),
+        Outcome::Tagged,
+        Verdict::Fail,
+    ),
+    fate(
+        "junked",
+        "filed in the junk folder",
+        Some("junk"),
+        Outcome::Junked,
+        Verdict::Fail,
+    ),
+    fate(
+        "altered",
+        "its text replaced on the way",
+        Some("alter"),
+        Outcome::Altered,
+        Verdict::Fail,
+    ),
+    fate(
+        "rejected",
+        "refused at RCPT",
+        Some("reject=rcpt:550"),
+        Outcome::Rejected,
+        Verdict::Fail,
+    ),
+    fate(
+        "bounced",
+        "accepted, then bounced",
+        Some("bounce"),
+        Outcome::Bounced,
+        Verdict::Fail,
+    ),
+    fate(
+        "missing",
+        "accepted, then silently dropped",
+        Some("drop"),
+        Outcome::Missing,
+        Verdict::Fail,
+    ),
+    fate(
+        "late",
+        "held beyond the deadline",
+        Some("delay=2800ms"),
+        Outcome::Missing,
+        Verdict::Fail,
+    ),
+    Fate {
+        collected_by: "locked-imap",
+        ..fate(
+            "unreadable",
+            "delivered, but the mailbox refuses the login",
+            None,
+            Outcome::Unseen,
+            Verdict::Unknown,
+        )
+    },
+];
+
+impl Demo {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        let faults = FATES.iter().filter_map(|fate| {
+            let fault = format!("{},to={}", fate.fault?, fate.name);
+            fault.parse::<Fault>().ok()
+        });
+        let lab = Lab::start(LabConfig {
+            faults: faults.collect(),
+            ..LabConfig::default()
+        })
+        .await?;
+        let locked = Lab::start(LabConfig {
+            faults: "login-refused".parse().into_iter().collect(),
+            ..LabConfig::default()
+        })
+        .await?;
+        let text = config_text(&lab, &locked);
+        let (plan, _) = config::parse(&text, "the demo's config", Path::new(""))
+            .map_err(|errors| anyhow::anyhow!("{errors}"))
+            .context("this is a bug in mailrobin")?;
+        let tests: Vec<_> = plan
+            .routes
+            .values()
+            .flat_map(|route| route.tests.iter().map(|test| (route.clone(), test.clone())))
+            .collect();
+        let order = Order {
+            concurrency: tests.len(),
+            tests,
+            linger: Duration::from_secs(1),
+            fail_fast: false,
+            transcript: false,
+        };
+        let (tell, told) = mpsc::unbounded_channel();
+        let progress = Progress::new(FATES.len(), common.quiet, true);
+        let started = Stamp::now();
+        let identity = identity()?;
+        let (records, ()) = tokio::join!(
+            run(&plan, order, &identity, tell, CancellationToken::new()),
+            progress.follow(told)
+        );
+        let took = Stamp::now().since(started);
+        lab.stop().await;
+        locked.stop().await;
+        let (shown, is_right) = show(&records?, took, super::width())?;
+        common.output().write_all(shown.as_bytes())?;
+        Ok(if is_right {
+            Exit::OK
+        } else {
+            Exit(Verdict::Fail.exit_code())
+        })
+    }
+}
+
+/// The config of the demo, as `check -c` takes it.
+fn config_text(lab: &Lab, locked: &Lab) -> String {
+    let mut text = String::from(
+        "[defaults]\nwarn_after = \"1s\"\ndeadline = \"2500ms\"\ndefer_for = \"10s\"\nblind_grace = \"1s\"\n",
+    );
+    text.push_str(&servers(lab, "lab"));
+    text.push_str(&servers(locked, "locked"));
+    for fate in &FATES {
+        text.push_str(&route(fate.name, "lab", fate.collected_by, ""));
+    }
+    text
+}
+
+/// Who sends in a demo: nobody who is kept.
+fn identity() -> Result<Identity> {
+    let mut random = [0; 35];
+    SystemRandom::new()
+        .fill(&mut random)
+        .map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
+    let (key, drawn) = random.split_at(32);
+    let instance = Instance::drawn(drawn.try_into().unwrap_or_default());
+    Ok(Identity {
+        instance: instance.to_string(),
+        signer: Signer::new(key, instance),
+    })
+}
+
+/// The report, and whether every fate was judged as it should be.
+fn show(
+    records: &[Record],
+    took: Duration,
+    width: Option<usize>,
+) -> Result<(String, bool), fmt::Error> {
+    let found = |fate: &Fate| {
+        records
+            .iter()
+            .find(|record| record.route.as_str() == fate.name)
+    };
+    let is_right = |fate: &Fate| {
+        found(fate)
+            .is_some_and(|record| record.outcome == fate.outcome && record.verdict == fate.verdict)
+    };
+    let right = FATES.iter().filter(|fate| is_right(fate)).count();
+    let mut out = String::new();
+    writeln!(
+        out,
+        "{} {right} of {} fates of a message were judged as they should be, in {}",
+        report::badge(if right == FATES.len() {
+            Verdict::Pass
+        } else {
+            Verdict::Fail
+        }),
+        FATES.len(),
+        human(took)
+    )?;
+    for fate in &FATES {
+        writeln!(out)?;
+        let Some(record) = found(fate) else {
+            writeln!(
+                out,
+                "{} {} was never sent",
+                report::badge(Verdict::Fail),
+                fate.name
+            )?;
+            continue;
+        };
+        let judged = if is_right(fate) {
+            "as expected".to_owned()
+        } else {
+            format!("NOT as expected: {} ({})", fate.outcome, fate.verdict)
+        };
+        writeln!(
+            out,
+            "{} {:10}  {:9}  {judged} — {}",
+            report::badge(record.verdict),
+            fate.name,
+            record.outcome,
+            fate.story
+        )?;
+        report::detail(&mut out, record, width)?;
+    }
+    out.push_str(NEXT);
+    Ok((out, right == FATES.len()))
+}
+
+const NEXT: &str = "
+All of this went over TCP through a mail stack inside this program. Now with yours:
+
+  mailrobin lab > lab.toml              the same stack to play with; type `add drop`
+  mailrobin check -c lab.toml           in another terminal
+  mailrobin config check                what is wrong with a config of your own
+  mailrobin check                       its tests, once; the exit code is the verdict
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_config_is_one_that_check_takes() {
+        let lab = Lab::start(LabConfig::default()).await.unwrap();
+        let (plan, warnings) =
+            config::parse(&config_text(&lab, &lab), "demo", Path::new("")).unwrap();
+        assert_eq!(plan.routes.len(), FATES.len());
+        assert!(warnings.in_order().is_empty(), "{warnings}");
+    }
+
+    #[test]
+    fn every_fault_is_one_the_lab_knows() {
+        for fate in &FATES {
+            let fault = fate.fault.map(|fault| format!("{fault},to={}", fate.name));
+            assert!(
+                fault.is_none_or(|fault| fault.parse::<Fault>().is_ok()),
+                "{}",
+                fate.name
+            );
+        }
+    }
+}

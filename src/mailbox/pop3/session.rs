@@ -1,0 +1,434 @@
+//! One POP3 session. What the server sends is bounded; every `-ERR` is kept in its own words.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use secrecy::ExposeSecret;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::config::plan::{Auth, Mailbox, Security, Trust};
+use crate::mailbox::{final_refusal, retry, sasl};
+use crate::net::dial::{self, seconds};
+use crate::net::stream::Stream;
+use crate::net::tls::Tls;
+use crate::probe::facts::{Blindness, Failure};
+use crate::probe::outcome::Code;
+
+/// The longest line taken.
+const MAX_LINE: usize = 64 * 1024;
+/// The longest list taken: a mailbox of some hundred thousand messages.
+const MAX_LIST: usize = 32 * 1024 * 1024;
+
+/// What ended a command, or the session.
+#[derive(Debug, Error)]
+pub(super) enum Pop3Error {
+    /// The server said -ERR.
+    #[error("{command} was answered: {words}")]
+    Refused { command: String, words: String },
+    /// The connection was closed.
+    #[error("the server closed the connection at {0}")]
+    Closed(String),
+    /// The connection broke.
+    #[error("the connection broke at {0}: {1}")]
+    Broken(String, io::Error),
+    /// What came is no POP3.
+    #[error("{0} was answered with something that is no POP3: {1:?}")]
+    Malformed(String, String),
+    /// More came than was to be expected.
+    #[error("{0} was answered with more than {1} bytes")]
+    TooLong(String, usize),
+    /// Nothing came in time.
+    #[error("no answer to {command} within {}", seconds(*.limit))]
+    Slow { command: String, limit: Duration },
+}
+
+impl Pop3Error {
+    /// Whether another session holds the mailbox, or logins come too often (RFC 2449 §8.1): a matter of time.
+    pub(super) fn is_busy(&self) -> bool {
+        let Self::Refused { words, .. } = self else {
+            return false;
+        };
+        let words = words.to_ascii_uppercase();
+        ["[IN-USE]", "[LOGIN-DELAY]", "[SYS/TEMP]"]
+            .iter()
+            .any(|code| words.contains(code))
+    }
+}
+
+impl From<Pop3Error> for Blindness {
+    fn from(error: Pop3Error) -> Self {
+        let remedy = if error.is_busy() {
+            "another session holds the mailbox; it is tried again"
+        } else {
+            "it is tried again until it answers"
+        };
+        Self {
+            failure: Failure {
+                code: Code::MailboxUnreadable,
+                what: error.to_string(),
+                remedy,
+            },
+            is_final: false,
+        }
+    }
+}
+
+/// What a server can do (RFC 2449); what it does not say is found out by trying.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Abilities {
+    /// The time that must lie between two logins.
+    pub(super) login_delay: Option<Duration>,
+}
+
+/// A message as the server lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) number: u32,
+    pub(super) size: u32,
+    /// Its unique id (UIDL), if the server gives one.
+    pub(super) uid: Option<String>,
+}
+
+/// An authenticated session.
+pub(super) struct Session {
+    wire: Wire,
+    pub(super) can: Abilities,
+}
+
+impl Session {
+    /// Connects, secures, logs in.
+    pub(super) async fn open(mailbox: &Mailbox, tls: &Tls) -> Result<Self, Blindness> {
+        let Mailbox {
+            endpoint,
+            timeout: limit,
+            security,
+            ..
+        } = mailbox;
+        let addresses = dial::look_up(endpoint, *limit).await.map_err(retry)?;
+        let address = addresses
+            .first()
+            .copied()
+            .unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
+        let tcp = dial::connect(address, *limit).await.map_err(retry)?;
+        let stream = match security {
+            Security::Implicit => dial::secure(tls, endpoint.bare_host(), tcp, *limit)
+                .await
+                .map_err(retry)?,
+            _ => Stream::Plain(tcp),
+        };
+        let mut wire = Wire::new(stream, *limit);
+        wire.status("the greeting").await?;
+        if *security == Security::Starttls {
+            wire = stls(wire, mailbox, tls).await?;
+        }
+        let can = wire.abilities().await?;
+        log_in(&mut wire, mailbox).await?;
+        Ok(Self { wire, can })
+    }
+
+    /// Every message: its number, its size and, where the server knows UIDL, its unique id.
+    pub(super) async fn list(&mut self) -> Result<Vec<Listed>, Pop3Error> {
+        let sizes = self.wire.multiline("LIST", MAX_LIST).await?;
+        let uids = match self.wire.multiline("UIDL", MAX_LIST).await {
+            Ok(uids) => uids,
+            Err(Pop3Error::Refused { .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let uids = text(&uids);
+        let mut uids = uids.lines().filter_map(pair).peekable();
+        let listed = text(&sizes)
+            .lines()
+            .filter_map(pair)
+            .map(|(number, size)| {
+                // Both lists are in the order of the numbers (RFC 1939 §5).
+                while uids.next_if(|(of, _)| *of < number).is_some() {}
+                let uid = uids
+                    .next_if(|(of, _)| *of == number)
+                    .map(|(_, uid)| uid.to_owned());
+                let size = size
+                    .split(' ')
+                    .next()
+                    .and_then(|size| size.parse().ok())
+                    .unwrap_or(u32::MAX);
+                Listed { number, size, uid }
+            })
+            .collect();
+        Ok(listed)
+    }
+
+    /// A message's header, or `None` where the server has no TOP.
+    pub(super) async fn top(&mut self, number: u32) -> Result<Option<Vec<u8>>, Pop3Error> {
+        match self
+            .wire
+            .multiline(&format!("TOP {number} 0"), MAX_LIST)
+            .await
+        {
+            Ok(header) => Ok(Some(header)),
+            Err(Pop3Error::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A whole message of at most `most` bytes.
+    pub(super) async fn retrieve(
+        &mut self,
+        number: u32,
+        most: usize,
+    ) -> Result<Vec<u8>, Pop3Error> {
+        self.wire.multiline(&format!("RETR {number}"), most).await
+    }
+
+    /// Marks a message for deletion, which [`Session::quit`] carries out.
+    pub(super) async fn delete(&mut self, number: u32) -> Result<(), Pop3Error> {
+        self.wire
+            .command(&format!("DELE {number}"))
+            .await
+            .map(|_| ())
+    }
+
+    /// The server's address.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.wire.stream.peer().ok()
+    }
+
+    /// Ends the session; only now is anything deleted (RFC 1939 §6).
+    pub(super) async fn quit(mut self) -> Result<(), Pop3Error> {
+        self.wire.command("QUIT").await.map(|_| ())
+    }
+}
+
+/// A line of LIST or UIDL: the message's number and the rest.
+fn pair(line: &str) -> Option<(u32, &str)> {
+    let (number, rest) = line.trim().split_once(' ')?;
+    Some((number.parse().ok()?, rest.trim()))
+}
+
+async fn stls(mut wire: Wire, mailbox: &Mailbox, tls: &Tls) -> Result<Wire, Blindness> {
+    let refused = |what: String| {
+        final_refusal(
+            Code::MailboxUnreadable,
+            what,
+            "set the mailbox's `tls` to what the server offers",
+        )
+    };
+    match wire.command("STLS").await {
+        Ok(_) => {}
+        Err(error @ Pop3Error::Refused { .. }) => return Err(refused(error.to_string())),
+        Err(error) => return Err(error.into()),
+    }
+    let limit = wire.limit;
+    match wire {
+        Wire {
+            stream: Stream::Plain(tcp),
+            received,
+            ..
+        } if received.is_empty() => {
+            let stream = dial::secure(tls, mailbox.endpoint.bare_host(), tcp, limit)
+                .await
+                .map_err(retry)?;
+            Ok(Wire::new(stream, limit))
+        }
+        _ => Err(refused(
+            "the server sent bytes before TLS was established, which could be an injection".into(),
+        )),
+    }
+}
+
+async fn log_in(wire: &mut Wire, mailbox: &Mailbox) -> Result<(), Blindness> {
+    let Mailbox {
+        login,
+        endpoint,
+        security,
+        trust,
+        ..
+    } = mailbox;
+    let is_verified = *security != Security::None && *trust != Trust::Anybody;
+    if !is_verified && !login.insecure {
+        return Err(sasl::insecure(endpoint));
+    }
+    let password = login.password.reveal().await.map_err(|error| {
+        let what = format!("the password of mailbox {}: {error}", mailbox.name);
+        final_refusal(Code::MailboxRefused, what, "")
+    })?;
+    let secret = password.expose_secret();
+    let result = match login.auth {
+        Auth::Auto | Auth::Login => match wire
+            .secret(&format!("USER {}", login.username), "USER")
+            .await
+        {
+            Ok(()) => wire.secret(&format!("PASS {secret}"), "PASS").await,
+            Err(error) => Err(error),
+        },
+        Auth::Plain => {
+            wire.authenticate("PLAIN", &sasl::plain(&login.username, secret))
+                .await
+        }
+        Auth::Xoauth2 => {
+            wire.authenticate("XOAUTH2", &sasl::xoauth2(&login.username, secret))
+                .await
+        }
+    };
+    result.map_err(|error| {
+        if error.is_busy() || !matches!(error, Pop3Error::Refused { .. }) {
+            return error.into();
+        }
+        sasl::refused(endpoint, &login.username, &error.to_string())
+    })
+}
+
+/// Lines over a stream, within bounds.
+struct Wire {
+    stream: Stream,
+    received: Vec<u8>,
+    limit: Duration,
+}
+
+impl Wire {
+    fn new(stream: Stream, limit: Duration) -> Self {
+        Self {
+            stream,
+            received: Vec::new(),
+            limit,
+        }
+    }
+
+    async fn abilities(&mut self) -> Result<Abilities, Pop3Error> {
+        let lines = match self.multiline("CAPA", MAX_LINE).await {
+            Ok(lines) => lines,
+            Err(Pop3Error::Refused { .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let delay = String::from_utf8_lossy(&lines)
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("LOGIN-DELAY "))
+            .find_map(|delay| delay.split(' ').next()?.parse().ok())
+            .map(Duration::from_secs);
+        Ok(Abilities { login_delay: delay })
+    }
+
+    /// Sends a command and gives the words after its `+OK`.
+    async fn command(&mut self, command: &str) -> Result<String, Pop3Error> {
+        let verb = command.split(' ').next().unwrap_or_default();
+        self.send(command, verb).await?;
+        self.status(verb).await
+    }
+
+    /// Sends what must not be shown; errors call it `name`.
+    async fn secret(&mut self, command: &str, name: &str) -> Result<(), Pop3Error> {
+        self.send(command, name).await?;
+        self.status(name).await.map(|_| ())
+    }
+
+    /// SASL with an initial response, sent after the server's go-ahead (RFC 5034 §4).
+    async fn authenticate(&mut self, mechanism: &str, response: &str) -> Result<(), Pop3Error> {
+        let name = format!("AUTH {mechanism}");
+        self.send(&name, &name).await?;
+        let mut answer = format!("{}\r\n", BASE64.encode(response.as_bytes()));
+        loop {
+            let line = self.timed_line(&name).await?;
+            if !line.starts_with(b"+ ") && line != b"+" {
+                return Self::read_status(&name, &line).map(|_| ());
+            }
+            self.send(answer.trim_end(), &name).await?;
+            // XOAUTH2 tells an error in a second challenge, which wants an empty answer.
+            answer.clear();
+        }
+    }
+
+    async fn send(&mut self, command: &str, name: &str) -> Result<(), Pop3Error> {
+        let line = format!("{command}\r\n");
+        let sent = async {
+            self.stream.write_all(line.as_bytes()).await?;
+            self.stream.flush().await
+        };
+        timeout(self.limit, sent)
+            .await
+            .map_err(|_| Pop3Error::Slow {
+                command: name.to_owned(),
+                limit: self.limit,
+            })?
+            .map_err(|error| Pop3Error::Broken(name.to_owned(), error))
+    }
+
+    async fn status(&mut self, name: &str) -> Result<String, Pop3Error> {
+        let line = self.timed_line(name).await?;
+        Self::read_status(name, &line)
+    }
+
+    fn read_status(name: &str, line: &[u8]) -> Result<String, Pop3Error> {
+        let line = String::from_utf8_lossy(line).into_owned();
+        if let Some(words) = line.strip_prefix("+OK") {
+            Ok(words.trim().to_owned())
+        } else if line.starts_with("-ERR") {
+            Err(Pop3Error::Refused {
+                command: name.to_owned(),
+                words: line.chars().take(500).collect(),
+            })
+        } else {
+            Err(Pop3Error::Malformed(
+                name.to_owned(),
+                line.chars().take(80).collect(),
+            ))
+        }
+    }
+
+    /// Sends a command and gives the lines of its answer, dots unstuffed (RFC 1939 §3).
+    async fn multiline(&mut self, command: &str, most: usize) -> Result<Vec<u8>, Pop3Error> {
+        self.command(command).await?;
+        let name = command.split(' ').next().unwrap_or_default().to_owned();
+        let mut lines = Vec::new();
+        loop {
+            let line = self.timed_line(&name).await?;
+            if line == b"." {
+                return Ok(lines);
+            }
+            lines.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+            lines.extend_from_slice(b"\r\n");
+            if lines.len() > most {
+                return Err(Pop3Error::TooLong(name, most));
+            }
+        }
+    }
+
+    async fn timed_line(&mut self, name: &str) -> Result<Vec<u8>, Pop3Error> {
+        let limit = self.limit;
+        timeout(limit, self.line(name))
+            .await
+            .map_err(|_| Pop3Error::Slow {
+                command: name.to_owned(),
+                limit,
+            })?
+    }
+
+    /// A line without its end; a bare LF ends one too.
+    async fn line(&mut self, name: &str) -> Result<Vec<u8>, Pop3Error> {
+        let mut searched = 0;
+        loop {
+            let unsearched = self.received.get(searched..).unwrap_or_default();
+            if let Some(end) = unsearched.iter().position(|&byte| byte == b'\n') {
+                let mut line: Vec<u8> = self.received.drain(..=searched + end).collect();
+                line.pop();
+                if line.last() == Some(&b'\r') {
+                    line.pop();
+                }
+                return Ok(line);
+            }
+            searched = self.received.len();
+            if searched > MAX_LINE {
+                return Err(Pop3Error::TooLong(name.to_owned(), MAX_LINE));
+            }
+            let mut chunk = [0; 8192];
+            let read = self.stream.read(&mut chunk).await;
+            let count = read.map_err(|error| Pop3Error::Broken(name.to_owned(), error))?;
+            if count == 0 {
+                return Err(Pop3Error::Closed(name.to_owned()));
+            }
+            self.received.extend(chunk.iter().take(count));
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The loop around the sessions: each one deletes what is recorded, reads what is new, and leaves.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use data_encoding::HEXLOWER;
+use ring::digest::{SHA256, digest};
+use tokio::time::sleep_until;
+
+use super::session::{Listed, Pop3Error, Session};
+use crate::clock::Stamp;
+use crate::config::plan::{Cleanup, Mailbox};
+use crate::mailbox::pace::{BackOff, Pace};
+use crate::mailbox::{Event, Wires};
+use crate::net::tls::Tls;
+use crate::probe::facts::{Blindness, Look, Place, SeenBy, Sighting, Uid};
+use crate::probe::message::{BODY_SEARCHED, Kind, recognise};
+use crate::probe::tag::Signer;
+
+/// Sessions on our own network follow each other no faster than this.
+const FASTEST: Duration = Duration::from_millis(100);
+/// When probes were sent before the first session, so many of the newest messages are read.
+const READ_BACK: usize = 1000;
+/// What a person calls the only folder POP3 shows.
+const FOLDER: &str = "INBOX";
+
+/// Watches until told to leave.
+pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
+    let tls = Tls::new(&mailbox.trust);
+    let mut watcher = Watcher {
+        known: None,
+        backlog: HashSet::new(),
+        looked: None,
+        login_delay: Duration::ZERO,
+        folder: FOLDER.into(),
+        mailbox,
+        signer,
+        wires,
+    };
+    let mut pace = Pace::new(watcher.mailbox.poll, FASTEST, Stamp::now().mono);
+    let mut back_off = BackOff::default();
+    loop {
+        let begun = Stamp::now();
+        pace.looked(begun.mono);
+        let pause = match watcher.session(&tls, begun, &mut pace).await {
+            Ok(()) => {
+                watcher.looked = Some(begun);
+                back_off.reset();
+                watcher
+                    .wires
+                    .tell(&watcher.mailbox.name, Event::Looked(Look { begun }))
+                    .await;
+                None
+            }
+            Err(blindness) => {
+                let is_final = blindness.is_final;
+                watcher
+                    .wires
+                    .tell(&watcher.mailbox.name, Event::Blind(blindness))
+                    .await;
+                Some(back_off.next(is_final))
+            }
+        };
+        let leaving = match pause {
+            None => watcher.wait(&pace, begun.mono).await,
+            Some(pause) => {
+                let backlog = &mut watcher.backlog;
+                let left = watcher
+                    .wires
+                    .rest(pause, |place| remember(backlog, place))
+                    .await;
+                if left {
+                    // The mailbox cannot be reached: what was to be deleted stays.
+                    return;
+                }
+                false
+            }
+        };
+        if leaving {
+            if !watcher.backlog.is_empty() {
+                // The last session; if it fails, what was to be deleted stays.
+                let _ = watcher.session(&tls, Stamp::now(), &mut pace).await;
+            }
+            return;
+        }
+    }
+}
+
+fn remember(backlog: &mut HashSet<String>, place: Place) {
+    if let Uid::Pop3(uid) = place.uid {
+        backlog.insert(uid.to_string());
+    }
+}
+
+struct Watcher {
+    mailbox: Arc<Mailbox>,
+    signer: Signer,
+    folder: Arc<str>,
+    /// The ids of the messages that were read or were there before; `None` before the first session.
+    known: Option<HashSet<String>>,
+    /// The ids of messages that are recorded and may be deleted.
+    backlog: HashSet<String>,
+    looked: Option<Stamp>,
+    login_delay: Duration,
+    wires: Wires,
+}
+
+impl Watcher {
+    async fn session(&mut self, tls: &Tls, begun: Stamp, pace: &mut Pace) -> Result<(), Blindness> {
+        let mut session = Session::open(&self.mailbox, tls).await?;
+        pace.meet(session.peer());
+        self.login_delay = session.can.login_delay.unwrap_or_default();
+        let listed = session.list().await?;
+        self.delete(&mut session, &listed).await?;
+        let found = self.read_new(&mut session, &listed, begun).await?;
+        // What was read counts though the goodbye fails; what was deleted may come back then, and is known by its id.
+        session.quit().await?;
+        for sighting in found {
+            self.wires
+                .tell(&self.mailbox.name, Event::Sighted(Box::new(sighting)))
+                .await;
+        }
+        Ok(())
+    }
+
+    async fn delete(&mut self, session: &mut Session, listed: &[Listed]) -> Result<(), Pop3Error> {
+        if self.mailbox.cleanup == Cleanup::Delete {
+            for message in listed {
+                let id = self.id(session, message).await?;
+                if self.backlog.contains(&id) {
+                    session.delete(message.number).await?;
+                }
+            }
+        }
+        self.backlog.clear();
+        Ok(())
+    }
+
+    /// What a message is known by: its unique id or, where the server has none, a digest of its header.
+    async fn id(&self, session: &mut Session, message: &Listed) -> Result<String, Pop3Error> {
+        if let Some(uid) = &message.uid {
+            return Ok(uid.clone());
+        }
+        let header = match session.top(message.number).await? {
+            Some(header) => header,
+            None if fits(message) => session.retrieve(message.number, BODY_SEARCHED * 2).await?,
+            None => message.size.to_string().into_bytes(),
+        };
+        Ok(HEXLOWER.encode(digest(&SHA256, &header).as_ref()))
+    }
+
+    async fn read_new(
+        &mut self,
+        session: &mut Session,
+        listed: &[Listed],
+        begun: Stamp,
+    ) -> Result<Vec<Sighting>, Pop3Error> {
+        let is_first = self.known.is_none();
+        let is_awaited = self.wires.interest.borrow().oldest.is_some();
+        let skipped = match (is_first, is_awaited) {
+            (false, _) => 0,
+            (true, true) => listed.len().saturating_sub(READ_BACK),
+            (true, false) => listed.len(),
+        };
+        let before = self.known.take().unwrap_or_default();
+        let mut now = HashSet::with_capacity(listed.len());
+        let mut found = Vec::new();
+        for (position, message) in listed.iter().enumerate() {
+            let id = self.id(session, message).await?;
+            if position >= skipped && !before.contains(&id) {
+                found.extend(self.read(session, message, &id, begun).await?);
+            }
+            now.insert(id);
+        }
+        self.known = Some(now);
+        Ok(found)
+    }
+
+    /// Reads one new message, its header first where the server can give it alone.
+    async fn read(
+        &self,
+        session: &mut Session,
+        message: &Listed,
+        id: &str,
+        begun: Stamp,
+    ) -> Result<Option<Sighting>, Pop3Error> {
+        let header = session.top(message.number).await?;
+        let seen = Stamp::now();
+        let tagged = header.is_some_and(|header| recognise(&header, &self.signer).tag.is_some());
+        if !fits(message) {
+            if tagged {
+                tracing::warn!(mailbox = %self.mailbox.name, size = message.size, "a probe's copy is too large to be read");
+            }
+            return Ok(None);
+        }
+        let raw = session.retrieve(message.number, BODY_SEARCHED * 2).await?;
+        let recognised = recognise(&raw, &self.signer);
+        if recognised.tag.is_none() || recognised.kind == Kind::Reply {
+            return Ok(None);
+        }
+        Ok(Some(Sighting {
+            place: Place {
+                mailbox: self.mailbox.name.clone(),
+                folder: Arc::clone(&self.folder),
+                junk: false,
+                uid: Uid::Pop3(id.into()),
+            },
+            seen: if tagged { seen } else { Stamp::now() },
+            by: SeenBy::Poll,
+            looked_before: self
+                .looked
+                .filter(|before| begun.since(*before) > Duration::ZERO),
+            delivered_at: None,
+            size: message.size,
+            recognised,
+            raw: raw.into(),
+        }))
+    }
+
+    /// Waits for the next session. Whether to leave instead.
+    async fn wait(&mut self, pace: &Pace, last: Instant) -> bool {
+        let earliest = last + self.login_delay;
+        loop {
+            let interest = *self.wires.interest.borrow_and_update();
+            let next = pace.next(&interest, last).map(|next| next.max(earliest));
+            let until = next.unwrap_or_else(|| Stamp::now().mono + self.mailbox.poll);
+            tokio::select! {
+                () = sleep_until(until.into()) => {
+                    if next.is_some() {
+                        return false;
+                    }
+                }
+                place = self.wires.dispose.recv() => match place {
+                    Some(place) => remember(&mut self.backlog, place),
+                    None => return true,
+                },
+                Ok(()) = self.wires.interest.changed() => {}
+            }
+        }
+    }
+}
+
+fn fits(message: &Listed) -> bool {
+    usize::try_from(message.size).is_ok_and(|size| size <= BODY_SEARCHED)
+}
