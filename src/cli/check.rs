@@ -114,7 +114,11 @@ impl Check {
         };
         let document = document::document(records, started.wall, Stamp::now().wall);
         let interrupted = stop.is_cancelled();
-        self.print(common, &document)?;
+        match self.print(common, &document) {
+            // Who stopped reading has seen enough; the exit code still tells.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            printed => printed?,
+        }
         Ok(self.exit(document.verdict, interrupted))
     }
 
@@ -232,8 +236,5 @@ fn test(route: &Route, payload: Payload) -> Test {
         .iter()
         .find(|test| test.payload == payload)
         .cloned()
-        .unwrap_or_else(|| Test {
-            payload,
-            expect: payload.class().default_expect().to_vec(),
-        })
+        .unwrap_or_else(|| Test::of(payload))
 }

@@ -36,8 +36,9 @@ impl Config {
 impl Common {
     /// The plan of the config file, and the file's name. Warnings are said on the way.
     pub(super) fn plan(&self) -> Result<(Plan, String)> {
-        let path = if let Some(path) = &self.config {
-            path.clone()
+        let named = std::env::var_os("MAILROBIN_CONFIG").filter(|path| !path.is_empty());
+        let path = if let Some(path) = self.config.clone().or(named.map(Into::into)) {
+            path
         } else {
             let places = config_places();
             let found = places.iter().find(|place| place.exists()).cloned();

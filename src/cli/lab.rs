@@ -1,7 +1,7 @@
 //! `mailrobin lab`: the embedded mail stack by itself, with a config to test it with on standard output.
 
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
 use clap::Args;
@@ -84,7 +84,6 @@ impl Lab {
             )
         )?;
         out.flush()?;
-        drop(out);
         let control = stack.control();
         let mut lines = BufReader::new(stdin()).lines();
         let mut listening = true;
@@ -116,20 +115,20 @@ impl Lab {
 pub(super) fn servers(stack: &Stack, name: &str) -> String {
     let ca = format!("ca = '''\n{}'''", stack.ca_pem());
     let (smtp, imap, pop3) = (stack.smtp_addr(), stack.imap_addr(), stack.pop3_addr());
-    let mut text = format!(
+    let gateway = format!(
         "\n[gateways.{name}]\nhost = \"{}\"\nport = {}\ntls = \"starttls\"\n{ca}\n",
         smtp.ip(),
         smtp.port()
     );
-    for (protocol, address) in [("imap", imap), ("pop3", pop3)] {
-        text.push_str(&format!(
+    let mailbox = |protocol: &str, address: SocketAddr| {
+        format!(
             "\n[mailboxes.{name}-{protocol}]\nprotocol = \"{protocol}\"\nhost = \"{}\"\nport = {}\n\
              tls = \"starttls\"\nusername = \"{USERNAME}\"\npassword = \"{PASSWORD}\"\n{ca}\n",
             address.ip(),
             address.port()
-        ));
-    }
-    text
+        )
+    };
+    [gateway, mailbox("imap", imap), mailbox("pop3", pop3)].concat()
 }
 
 /// A route through a lab: to `NAME@` the forwarding domain, and back to `mailbox`.

@@ -53,20 +53,11 @@ Exit codes:
   3  the worst verdict is unknown; or usage, config or local failure";
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
 struct Common {
-    /// The config file [default: ./mailrobin.toml, then mailrobin/mailrobin.toml under $`XDG_CONFIG_HOME` or ~/.config,
-    /// then /etc]
-    #[arg(
-        short,
-        long,
-        global = true,
-        env = "MAILROBIN_CONFIG",
-        value_name = "FILE"
-    )]
+    #[arg(short, long, global = true, value_name = "FILE", help = CONFIG_HELP)]
     config: Option<PathBuf>,
-    /// Where the signing key is kept [default: $`STATE_DIRECTORY`, mailrobin under $`XDG_STATE_HOME` or ~/.local/state, as
-    /// root /var/lib/mailrobin]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help = STATE_HELP)]
     state_dir: Option<PathBuf>,
     /// Say more of what happens (twice: even more)
     #[arg(short, long, global = true, action = ArgAction::Count)]
@@ -74,8 +65,7 @@ struct Common {
     /// Draw no progress, say only what went wrong
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// When to use colours
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", help = COLOR_HELP)]
     color: Color,
     /// How log lines look
     #[arg(
@@ -88,14 +78,17 @@ struct Common {
     log_format: LogFormat,
 }
 
+const CONFIG_HELP: &str = "The config file [default: $MAILROBIN_CONFIG, ./mailrobin.toml, mailrobin/mailrobin.toml \
+     under $XDG_CONFIG_HOME or ~/.config, then under /etc]";
+const STATE_HELP: &str = "Where the signing key is kept [default: $STATE_DIRECTORY, mailrobin under \
+     $XDG_STATE_HOME, as root /var/lib/mailrobin, else under ~/.local/state]";
+const COLOR_HELP: &str = "When to use colours; auto: on a terminal, unless NO_COLOR is set";
+
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Color {
-    /// On a terminal, unless `NO_COLOR` is set
     #[default]
     Auto,
-    /// Always
     Always,
-    /// Never
     Never,
 }
 

@@ -22,7 +22,10 @@ pub(super) fn state_dir() -> Result<PathBuf> {
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
+    // systemd gives several, joined by colons.
+    let first = |dirs: PathBuf| env::split_paths(&dirs).next();
     given("STATE_DIRECTORY")
+        .and_then(first)
         .or_else(|| given("XDG_STATE_HOME").map(|dir| dir.join("mailrobin")))
         .or_else(|| is_root().then(|| "/var/lib/mailrobin".into()))
         .or_else(|| xdg("XDG_STATE_HOME", ".local/state").map(|dir| dir.join("mailrobin")))

@@ -13,12 +13,11 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Common;
 use super::paths::state_dir;
 use crate::config::plan::Signing;
+use crate::config::secret::LEAST_KEY;
 use crate::engine::run::Identity;
 use crate::probe::tag::{Instance, Signer};
 
 const KEY_FILE: &str = "signing.key";
-/// A key with less in it could be guessed.
-const LEAST_KEY: usize = 16;
 
 impl Common {
     /// Who sends: the configured or kept key, the configured instance or one drawn now.

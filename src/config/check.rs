@@ -1,14 +1,14 @@
 //! The first reading: syntax, unknown keys and types, each with its place. What is wrong is taken out and the rest read
 //! on, so that one run shows everything.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use serde::Deserialize;
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Diagnostics, suggest};
+use super::diagnostic::{Diagnostics, Source, suggest};
 use super::file::File;
 
 /// The file as written, as far as it can be read; everything that cannot is in `found`.
@@ -17,17 +17,14 @@ pub(super) fn read(text: &str, found: &mut Diagnostics) -> Option<File> {
     let schema = schemars::schema_for!(File).to_value();
     let walk = Walk { root: &schema };
     walk.table(table.get_mut(), &schema, "", found);
-    if !syntax.is_empty() {
+    if let Some(error) = syntax.first() {
         // After a syntax error the rest may be misread: nothing more is said.
-        let mut only = Diagnostics::new(found.source.clone());
-        for error in syntax {
-            only.error(
-                error.span().unwrap_or_default(),
-                error.message().trim(),
-                None,
-            );
-        }
-        *found = only;
+        found.forget();
+        found.error(
+            error.span().unwrap_or_default(),
+            error.message().trim(),
+            None,
+        );
         return None;
     }
     let read = File::deserialize(toml::Deserializer::from(table));
@@ -69,7 +66,10 @@ impl<'s> Walk<'s> {
                     format!("unknown key `{name}` {place}"),
                     Some(suggest(&name, known)),
                 );
-                table.remove(name.as_str());
+                // It may be a secret under a misspelt key.
+                if let Some(removed) = table.remove(name.as_str()) {
+                    mask(&removed, &mut found.source);
+                }
                 continue;
             };
             let path = if path.is_empty() {
@@ -96,8 +96,9 @@ impl<'s> Walk<'s> {
     ) -> bool {
         let span = value.span();
         let choices = self.choices(schema);
-        if self.resolve(schema).get("writeOnly").is_some() && value.get_ref().is_str() {
-            found.source.mask(span.clone());
+        let is_secret = self.resolve(schema).get("writeOnly").is_some();
+        if is_secret && !value.get_ref().is_table() {
+            mask(value, &mut found.source);
         }
         let fitting = choices
             .iter()
@@ -116,7 +117,7 @@ impl<'s> Walk<'s> {
                 let mut index = 0;
                 let mut stays = true;
                 while let Some(item) = items.get_mut(index) {
-                    stays &= self.value(item, schema, path, found);
+                    stays &= self.value(item, schema, &format!("each of {path}"), found);
                     index += 1;
                 }
                 return stays;
@@ -144,14 +145,13 @@ impl<'s> Walk<'s> {
 }
 
 fn fits(value: &DeValue<'_>, schema: &Value) -> bool {
-    let is = |kind: &str| match schema.get("type") {
-        Some(Value::String(only)) => only == kind,
-        Some(Value::Array(several)) => several.iter().any(|one| one == kind),
-        _ => false,
-    };
+    let is = |kind: &str| kinds(schema).any(|known| known == kind);
     match value {
         DeValue::String(_) => is("string"),
-        DeValue::Integer(number) => is("integer") && in_range(number.as_str(), schema),
+        DeValue::Integer(number) => {
+            let number = i64::from_str_radix(number.as_str(), number.radix());
+            is("integer") && number.is_ok_and(|number| range(schema).contains(&number))
+        }
         DeValue::Boolean(_) => is("boolean"),
         DeValue::Array(_) => is("array"),
         DeValue::Table(_) => is("object"),
@@ -159,12 +159,25 @@ fn fits(value: &DeValue<'_>, schema: &Value) -> bool {
     }
 }
 
-fn in_range(number: &str, schema: &Value) -> bool {
+/// The types that a schema names.
+fn kinds(schema: &Value) -> impl Iterator<Item = &str> {
+    let kind = schema.get("type");
+    let several = kind.and_then(Value::as_array).into_iter().flatten();
+    several.chain(kind).filter_map(Value::as_str)
+}
+
+fn range(schema: &Value) -> RangeInclusive<i64> {
     let bound = |name| schema.get(name).and_then(Value::as_i64);
-    number.parse::<i64>().is_ok_and(|number| {
-        bound("minimum").is_none_or(|least| number >= least)
-            && bound("maximum").is_none_or(|most| number <= most)
-    })
+    bound("minimum").unwrap_or(i64::MIN)..=bound("maximum").unwrap_or(i64::MAX)
+}
+
+/// Hides every value in it: what is shown of the config could be a secret.
+fn mask(value: &Spanned<DeValue<'_>>, source: &mut Source) {
+    match value.get_ref() {
+        DeValue::Table(table) => table.values().for_each(|value| mask(value, source)),
+        DeValue::Array(items) => items.iter().for_each(|value| mask(value, source)),
+        _ => source.mask(value.span()),
+    }
 }
 
 fn wrong_type(
@@ -176,32 +189,37 @@ fn wrong_type(
 ) {
     let wanted: Vec<_> = choices
         .iter()
-        .flat_map(|schema| match schema.get("type") {
-            Some(Value::String(only)) => vec![only.as_str()],
-            Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        })
-        .filter(|kind| *kind != "null")
-        .map(|kind| match kind {
-            "object" => "a table",
-            "array" => "an array",
-            "integer" => "a whole number in range",
-            "boolean" => "true or false",
-            _ => "a string in quotes",
+        .flat_map(|schema| kinds(schema).map(move |kind| (kind, range(schema))))
+        .filter_map(|(kind, range)| match kind {
+            "null" => None,
+            "object" => Some("a table".to_owned()),
+            "array" => Some("an array".to_owned()),
+            "integer" => Some(format!(
+                "a whole number from {} to {}",
+                range.start(),
+                range.end()
+            )),
+            "boolean" => Some("true or false".to_owned()),
+            _ => Some("a string in quotes".to_owned()),
         })
         .collect();
-    let message = format!(
-        "`{path}` takes {}, not {}",
-        wanted.join(" or "),
-        article(value)
+    let given = match value {
+        DeValue::Integer(_) if wanted.iter().any(|wanted| wanted.contains("number")) => "this one",
+        DeValue::Integer(_) => "a number",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+        DeValue::String(_) => "a string",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Datetime(_) => "a date",
+    };
+    let path = match path.rsplit_once("each of ") {
+        Some((_, list)) => format!("each of `{list}`"),
+        None => format!("`{path}`"),
+    };
+    found.error(
+        span,
+        format!("{path} takes {}, not {given}", wanted.join(" or ")),
+        None,
     );
-    found.error(span, message, None);
-}
-
-fn article(value: &DeValue<'_>) -> String {
-    match value {
-        DeValue::Integer(number) => format!("{number}"),
-        DeValue::Array(_) => "an array".into(),
-        other => format!("a {}", other.type_str()),
-    }
 }

@@ -41,7 +41,7 @@ impl Source {
     /// Values of secret keys are masked at once: nothing shown later can contain them.
     pub fn new(text: &str, origin: &str) -> Self {
         Self {
-            masked: text.split_inclusive('\n').map(mask).collect(),
+            masked: masked(text),
             origin: origin.to_owned(),
         }
     }
@@ -49,36 +49,57 @@ impl Source {
     /// Masks a span, so that what stands there cannot be shown.
     pub fn mask(&mut self, span: Range<usize>) {
         if let Some(secret) = self.masked.get(span.clone()) {
-            let stars: String = secret
-                .bytes()
-                .map(|byte| if byte == b'\n' { '\n' } else { '*' })
-                .collect();
+            let stars = stars(secret);
             self.masked.replace_range(span, &stars);
         }
     }
 }
 
-/// `line` with everything after a secret key's `=` masked, byte for byte, unless it names where the secret is kept.
-fn mask(line: &str) -> String {
-    let Some(at) = SECRET_KEYS
-        .iter()
-        .filter_map(|key| value_of(line, key))
-        .min()
-    else {
-        return line.to_owned();
-    };
-    let (head, value) = line.split_at(at);
-    let value_text = value.trim_start();
-    let is_reference = value_text.strip_prefix('{').is_some_and(|rest| {
-        ["env", "file", "command"]
+/// `text` with the values of secret keys masked, byte for byte, as far as can be told without parsing: to the end of
+/// the line, or of the multi-line string or array that begins there. One that says where the secret is kept stays.
+fn masked(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut open: Option<&str> = None;
+    for line in text.split_inclusive('\n') {
+        if let Some(end) = open {
+            masked.push_str(&stars(line));
+            if line.contains(end) {
+                open = None;
+            }
+            continue;
+        }
+        let at = SECRET_KEYS
             .iter()
-            .any(|kind| rest.trim_start().starts_with(kind))
-    });
-    if is_reference {
-        return line.to_owned();
+            .filter_map(|key| value_of(line, key))
+            .min();
+        let (head, value) = line.split_at(at.unwrap_or(line.len()));
+        let given = value.trim_start();
+        let kept = given.strip_prefix('{').is_some_and(|rest| {
+            let rest = rest.trim_start();
+            ["env", "file", "command"]
+                .iter()
+                .any(|kind| rest.starts_with(kind))
+        });
+        if kept {
+            masked.push_str(line);
+            continue;
+        }
+        open = [("\"\"\"", "\"\"\""), ("'''", "'''"), ("[", "]")]
+            .into_iter()
+            .find(|(begin, end)| {
+                given
+                    .strip_prefix(begin)
+                    .is_some_and(|rest| !rest.contains(end))
+            })
+            .map(|(_, end)| end);
+        masked.push_str(head);
+        masked.push_str(&stars(value));
     }
-    let stars: String = value
-        .bytes()
+    masked
+}
+
+fn stars(text: &str) -> String {
+    text.bytes()
         .map(|byte| {
             if byte.is_ascii_whitespace() {
                 char::from(byte)
@@ -86,8 +107,7 @@ fn mask(line: &str) -> String {
                 '*'
             }
         })
-        .collect();
-    format!("{head}{stars}")
+        .collect()
 }
 
 /// Where the value of `key` begins on `line`.
@@ -135,12 +155,21 @@ impl Diagnostics {
         message: String,
         help: Option<String>,
     ) {
-        self.found.push(Diagnostic {
+        let found = Diagnostic {
             severity,
             message,
             span,
             help,
-        });
+        };
+        // What is wrong in the defaults is found once for each route.
+        if !self.found.contains(&found) {
+            self.found.push(found);
+        }
+    }
+
+    /// Takes back what was found so far.
+    pub fn forget(&mut self) {
+        self.found.clear();
     }
 
     /// Whether any finding forbids the config's use.
@@ -167,8 +196,8 @@ impl fmt::Display for Diagnostics {
                 Severity::Error => Level::ERROR,
                 Severity::Warning => Level::WARNING,
             };
-            let start = found.span.start.min(text.len());
-            let span = start..found.span.end.clamp(start, text.len());
+            let start = text.floor_char_boundary(found.span.start);
+            let span = start..text.ceil_char_boundary(found.span.end.max(start));
             let snippet = Snippet::source(text.as_str())
                 .path(self.source.origin.as_str())
                 .annotation(AnnotationKind::Primary.span(first_line(text, span)));

@@ -21,7 +21,7 @@ use plan::Plan;
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the config {path}: {source}", path = path.display())]
+    #[error("cannot read the config {path}", path = path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -35,12 +35,24 @@ pub enum ConfigError {
 
 /// Reads a config file. Relative paths in it are relative to its folder.
 pub fn load(path: &Path) -> Result<(Plan, Diagnostics), ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+    let bytes = std::fs::read(path).map_err(|source| ConfigError::Read {
         path: path.to_owned(),
         source,
     })?;
+    let origin = path.display().to_string();
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let lossy = String::from_utf8_lossy(error.as_bytes());
+        let mut found = Diagnostics::new(Source::new(&lossy, &origin));
+        found.error(
+            at..at + 1,
+            "this is not UTF-8, which TOML is written in",
+            None,
+        );
+        ConfigError::Invalid(found)
+    })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    parse(&text, &path.display().to_string(), folder).map_err(ConfigError::Invalid)
+    parse(&text, &origin, folder).map_err(ConfigError::Invalid)
 }
 
 /// Reads a config from its text: the plan and what is legal in it but unwise, or everything that is wrong with it.

@@ -156,6 +156,16 @@ pub struct Gateway {
     pub rate: Option<Rate>,
 }
 
+impl Gateway {
+    /// Whom a session with it trusts: opportunistic TLS verifies nothing.
+    pub fn session_trust(&self) -> &Trust {
+        match self.security {
+            Security::Opportunistic => &Trust::Anybody,
+            Security::None | Security::Starttls | Security::Implicit => &self.trust,
+        }
+    }
+}
+
 /// How a mailbox is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -274,6 +284,16 @@ pub struct Test {
     pub payload: Payload,
     /// The outcomes that are right.
     pub expect: Vec<Outcome>,
+}
+
+impl Test {
+    /// A payload with its own expectation.
+    pub fn of(payload: Payload) -> Self {
+        Self {
+            payload,
+            expect: payload.class().default_expect().to_vec(),
+        }
+    }
 }
 
 /// Subject prefixes that filters put in front of what they mark.

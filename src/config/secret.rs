@@ -10,6 +10,8 @@ use thiserror::Error;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+/// A signing key with fewer characters could be guessed.
+pub const LEAST_KEY: usize = 16;
 /// How long a secret's command may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 
@@ -33,20 +35,20 @@ pub enum SecretError {
     #[error("the environment variable {0} is not set: export it before you start mailrobin")]
     Env(String),
     /// The file cannot be read.
-    #[error("cannot read the secret's file {path}: {source}", path = .path.display())]
+    #[error("cannot read the secret's file {path}: {error}", path = .path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The command cannot be run.
-    #[error("cannot run the secret's command {program}: {source}")]
+    #[error("cannot run the secret's command {program}: {error}")]
     Command {
         /// The program.
         program: String,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The command ended badly.
     #[error("the secret's command {program} ended with {status}: {stderr}")]
@@ -84,9 +86,9 @@ impl Secret {
 }
 
 fn read(path: &Path) -> Result<String, SecretError> {
-    std::fs::read_to_string(path).map_err(|source| SecretError::File {
+    std::fs::read_to_string(path).map_err(|error| SecretError::File {
         path: path.to_owned(),
-        source,
+        error,
     })
 }
 
@@ -102,9 +104,9 @@ async fn run(words: &[String]) -> Result<String, SecretError> {
     let output = timeout(COMMAND_LIMIT, command.output())
         .await
         .map_err(|_| SecretError::Slow(program.clone()))?
-        .map_err(|source| SecretError::Command {
+        .map_err(|error| SecretError::Command {
             program: program.clone(),
-            source,
+            error,
         })?;
     if !output.status.success() {
         return Err(SecretError::Failed {

@@ -82,7 +82,7 @@ pub enum Progress {
 #[derive(Debug, Error)]
 pub enum RunError {
     /// A message could not be built.
-    #[error("route {route}: {source}")]
+    #[error("route {route}")]
     Compose {
         /// The route.
         route: String,

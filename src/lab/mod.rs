@@ -113,8 +113,7 @@ impl fmt::Debug for LabConfig {
 pub enum LabError {
     /// A port cannot be listened on.
     #[error(
-        "cannot listen on {address} for {protocol}: {source}; \
-         {option} chooses another port, 0 any free one"
+        "cannot listen on {address} for {protocol}; {option} chooses another port, 0 any free one"
     )]
     Listen {
         /// The address that was tried.

@@ -71,7 +71,7 @@ pub struct Submitter {
 impl Submitter {
     /// For this gateway.
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        let tls = Tls::new(&gateway.trust);
+        let tls = Tls::new(gateway.session_trust());
         Self { gateway, tls }
     }
 
@@ -295,10 +295,7 @@ impl Submitter {
         login: &plan::Login,
     ) -> Result<(), End> {
         let Gateway {
-            endpoint,
-            timeout,
-            trust,
-            ..
+            endpoint, timeout, ..
         } = &*self.gateway;
         let unavailable = |what: String, remedy| {
             let failure = Failure {
@@ -308,7 +305,8 @@ impl Submitter {
             };
             End::Broken(Phase::Auth, failure)
         };
-        let is_verified = conversation.stream().tls_version().is_some() && *trust != Trust::Anybody;
+        let is_verified = conversation.stream().tls_version().is_some()
+            && *self.gateway.session_trust() != Trust::Anybody;
         if !is_verified && !login.insecure {
             return Err(unavailable(
                 format!(
@@ -365,7 +363,7 @@ impl Submitter {
         }
         if let (Ok(reply), Some(told)) = (&mut reply, told) {
             let told = String::from_utf8_lossy(&told);
-            reply.text = format!("{} {told}", reply.text).trim().to_owned();
+            reply.text = [reply.text.as_str(), &told].join(" ");
         }
         self.positive(Phase::Auth, reply).map(|_| ())
     }

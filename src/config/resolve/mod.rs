@@ -1,0 +1,54 @@
+//! The second reading: values checked, names resolved, defaults filled in.
+
+mod reader;
+mod routes;
+mod servers;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::diagnostic::Diagnostics;
+use super::file::{At, File, Tables};
+use super::plan::Plan;
+use reader::Reader;
+
+/// The plan, as far as the file allows one; what it does not is in `found`.
+pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Option<Plan> {
+    let mut reader = Reader::new(folder, found);
+    let gateways = named(&file.gateways, |name, table| reader.gateway(name, table));
+    let mailboxes = named(&file.mailboxes, |name, table| reader.mailbox(name, table));
+    let signing = reader.signing(file.signing.as_ref());
+    let routes = reader.routes(file, &gateways, &mailboxes);
+    if file.routes.is_empty() {
+        let help = "add [routes.NAME] with gateway, mailbox, from, to and tests";
+        reader.absent(
+            0..0,
+            "there is no route, so there is nothing to test",
+            Some(help),
+        );
+    }
+    (!found.has_errors()).then(|| Plan {
+        signing,
+        gateways: gateways
+            .into_values()
+            .map(|it| (it.name.clone(), it))
+            .collect(),
+        mailboxes: mailboxes
+            .into_values()
+            .map(|it| (it.name.clone(), it))
+            .collect(),
+        routes,
+    })
+}
+
+/// The tables that could be read, shared, by name.
+fn named<T, P>(
+    tables: &Tables<T>,
+    mut read: impl FnMut(&str, &At<T>) -> Option<P>,
+) -> BTreeMap<String, Arc<P>> {
+    tables
+        .iter()
+        .filter_map(|(name, table)| Some((name.clone(), Arc::new(read(name, table)?))))
+        .collect()
+}

@@ -1,0 +1,128 @@
+//! Reading single values, each error with its place.
+
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::config::diagnostic::{Diagnostics, suggest};
+use crate::config::file::{At, Text};
+use crate::config::value::duration;
+
+/// Reads values and notes what is wrong with them.
+pub(super) struct Reader<'a> {
+    pub(super) folder: &'a Path,
+    pub(super) found: &'a mut Diagnostics,
+    /// Keys were taken out before, so that what is missing may only be misspelt: nothing is said of it.
+    is_incomplete: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(folder: &'a Path, found: &'a mut Diagnostics) -> Self {
+        Self {
+            folder,
+            is_incomplete: found.has_errors(),
+            found,
+        }
+    }
+
+    /// Something is wrong.
+    pub(super) fn wrong(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: Option<&str>,
+    ) {
+        self.found.error(span, message, help.map(str::to_owned));
+    }
+
+    /// Something is not there.
+    pub(super) fn absent(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: Option<&str>,
+    ) {
+        if !self.is_incomplete {
+            self.wrong(span, message, help);
+        }
+    }
+
+    pub(super) fn duration(&mut self, text: Option<&Text>) -> Option<Duration> {
+        self.checked(text, duration)
+    }
+
+    /// A text that may go into a line of a protocol.
+    pub(super) fn line(&mut self, key: &str, text: &Text) -> Option<String> {
+        self.checked(Some(text), |text| {
+            if text.contains(['\r', '\n', '\0']) {
+                Err(format!(
+                    "`{key}` has a line break or a NUL in it, which would reach a server"
+                ))
+            } else if text.trim().is_empty() {
+                Err(format!("`{key}` is empty"))
+            } else {
+                Ok(text.to_owned())
+            }
+        })
+    }
+
+    pub(super) fn required(
+        &mut self,
+        text: Option<&Text>,
+        key: &str,
+        (table, name): (&Range<usize>, &str),
+    ) -> Option<String> {
+        if let Some(text) = text {
+            self.line(key, text)
+        } else {
+            self.absent(table.clone(), format!("[{name}] needs `{key}`"), None);
+            None
+        }
+    }
+
+    /// One of `known`, by its word.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        key: &str,
+        text: Option<&Text>,
+        known: &[T],
+        word: impl Fn(T) -> &'static str,
+    ) -> Option<T> {
+        let text = text?;
+        let chosen = known
+            .iter()
+            .copied()
+            .find(|known| word(*known) == text.value());
+        if chosen.is_none() {
+            let help = suggest(text.value(), known.iter().map(|known| word(*known)));
+            self.wrong(
+                text.span(),
+                format!("`{key}` cannot be {:?}", text.value()),
+                Some(&help),
+            );
+        }
+        chosen
+    }
+
+    pub(super) fn checked<T>(
+        &mut self,
+        text: Option<&Text>,
+        check: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = text?;
+        check(text.value())
+            .map_err(|wrong| self.wrong(text.span(), wrong, None))
+            .ok()
+    }
+
+    /// The texts of a list, which may not be empty.
+    pub(super) fn lines(&mut self, key: &str, list: &At<Vec<Text>>, if_empty: &str) -> Vec<String> {
+        if list.value().is_empty() {
+            self.wrong(list.span(), format!("`{key}` is empty, {if_empty}"), None);
+        }
+        list.value()
+            .iter()
+            .filter_map(|text| self.line(key, text))
+            .collect()
+    }
+}

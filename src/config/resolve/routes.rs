@@ -1,0 +1,313 @@
+//! Routes: their own keys over the defaults, references to servers, tests.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lettre::Address;
+
+use super::reader::Reader;
+use crate::config::diagnostic::suggest;
+use crate::config::file::{self, At, File, Text};
+use crate::config::plan::{DEFAULT_MARKS, DEFAULT_SUBJECT, Gateway, Mailbox, Route, Test};
+use crate::probe::message;
+use crate::probe::name::{MailboxName, RouteName};
+use crate::probe::outcome::Outcome;
+use crate::probe::payload::Payload;
+
+/// Header fields that mailrobin, the envelope or a server on the way writes.
+const RESERVED: &[&str] = &[
+    "from",
+    "to",
+    "cc",
+    "bcc",
+    "sender",
+    "subject",
+    "message-id",
+    "date",
+    "auto-submitted",
+    "mime-version",
+    "return-path",
+    "received",
+];
+
+/// A route's table, its name and where it stands.
+struct Place<'a> {
+    name: &'a str,
+    span: Range<usize>,
+    keys: Layered<'a>,
+}
+
+/// A route's own keys over the defaults.
+struct Layered<'a> {
+    own: &'a file::Route,
+    defaults: &'a file::Route,
+}
+
+impl<'a> Place<'a> {
+    fn pick<T>(&self, key: impl Fn(&'a file::Route) -> &'a Option<T>) -> Option<&'a T> {
+        key(self.keys.own)
+            .as_ref()
+            .or(key(self.keys.defaults).as_ref())
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn routes(
+        &mut self,
+        file: &File,
+        gateways: &BTreeMap<String, Arc<Gateway>>,
+        mailboxes: &BTreeMap<String, Arc<Mailbox>>,
+    ) -> BTreeMap<RouteName, Arc<Route>> {
+        let empty = file::Route::default();
+        let defaults = file.defaults.as_ref().map_or(&empty, At::value);
+        let mut routes = BTreeMap::new();
+        for (name, table) in &file.routes {
+            let place = Place {
+                name,
+                span: table.span(),
+                keys: Layered {
+                    own: table.value(),
+                    defaults,
+                },
+            };
+            let known = file.gateways.keys().map(String::as_str);
+            let gateway = self.reference(
+                place.pick(|r| &r.gateway),
+                "gateway",
+                (gateways, known),
+                &place,
+            );
+            let known = file.mailboxes.keys().map(String::as_str);
+            let mailbox = self.reference(
+                place.pick(|r| &r.mailbox),
+                "mailbox",
+                (mailboxes, known),
+                &place,
+            );
+            let route = self.route(&place, gateway, mailbox, file);
+            routes.extend(route.map(|route| (route.name.clone(), Arc::new(route))));
+        }
+        routes
+    }
+
+    fn route(
+        &mut self,
+        place: &Place<'_>,
+        gateway: Option<Arc<Gateway>>,
+        mailbox: Option<Arc<Mailbox>>,
+        file: &File,
+    ) -> Option<Route> {
+        let from = self.address(place.pick(|r| &r.from), "from", place);
+        let to = self.address(place.pick(|r| &r.to), "to", place);
+        let deadline = self.duration(place.pick(|r| &r.deadline));
+        let deadline = deadline.unwrap_or(Duration::from_mins(15));
+        let warn_after = self.duration(place.pick(|r| &r.warn_after));
+        if let (Some(warn), Some(text)) = (warn_after, place.pick(|r| &r.warn_after))
+            && warn > deadline
+        {
+            let message = "`warn_after` is longer than the deadline, so it never warns";
+            self.found.warn(text.span(), message, None);
+        }
+        let defer_for = self.duration(place.pick(|r| &r.defer_for));
+        let blind_grace = self.duration(place.pick(|r| &r.blind_grace));
+        let headers = self.headers(place);
+        let subject = place
+            .pick(|r| &r.subject)
+            .and_then(|subject| self.line("subject", subject));
+        let subject = subject
+            .as_deref()
+            .unwrap_or(DEFAULT_SUBJECT)
+            .replace("{route}", place.name);
+        let marks = place.pick(|r| &r.marks).map_or_else(
+            || DEFAULT_MARKS.map(str::to_owned).to_vec(),
+            |marks| {
+                marks
+                    .value()
+                    .iter()
+                    .map(|mark| mark.value().clone())
+                    .collect()
+            },
+        );
+        let tests = self.tests(place.pick(|r| &r.tests));
+        let bounce_mailbox = self.bounce_mailbox(place, mailbox.as_deref(), from.as_ref(), file);
+        Some(Route {
+            name: place.name.into(),
+            gateway: gateway?,
+            mailbox: mailbox?,
+            bounce_mailbox,
+            from: from?,
+            to: to?,
+            subject,
+            headers,
+            deadline,
+            warn_after,
+            defer_for: defer_for.unwrap_or(deadline),
+            blind_grace: blind_grace.unwrap_or(Duration::from_secs(30)),
+            marks,
+            tests,
+        })
+    }
+
+    fn bounce_mailbox(
+        &mut self,
+        place: &Place<'_>,
+        mailbox: Option<&Mailbox>,
+        from: Option<&Address>,
+        file: &File,
+    ) -> Option<MailboxName> {
+        if let Some(named) = place.pick(|r| &r.bounce_mailbox) {
+            if !file.mailboxes.contains_key(named.value()) {
+                let help = suggest(named.value(), file.mailboxes.keys().map(String::as_str));
+                let message = format!("there is no mailbox `{}`", named.value());
+                self.absent(named.span(), message, Some(&help));
+            }
+            return Some(named.value().as_str().into());
+        }
+        let (mailbox, from) = (mailbox?, from?);
+        if mailbox.login.username.eq_ignore_ascii_case(from.as_ref()) {
+            return Some(mailbox.name.clone());
+        }
+        let message = format!(
+            "no mailbox is known to get the mail for {from}, so bounces will read as `missing`"
+        );
+        let help = "name the one that does in `bounce_mailbox`";
+        self.found
+            .warn(place.span.clone(), message, Some(help.into()));
+        None
+    }
+
+    fn tests(&mut self, tests: Option<&At<Vec<At<file::Test>>>>) -> Vec<Test> {
+        let Some(tests) = tests else {
+            return vec![Test::of(Payload::Plain)];
+        };
+        if tests.value().is_empty() {
+            let help = "leave it out to send `plain`";
+            self.wrong(
+                tests.span(),
+                "`tests` is empty, so nothing would be sent",
+                Some(help),
+            );
+        }
+        let read = |keys: &At<file::Test>| {
+            let test = Test::of(self.payload(keys)?);
+            let expect = keys
+                .value()
+                .expect
+                .as_ref()
+                .map(|expect| self.outcomes(expect));
+            Some(Test {
+                expect: expect.unwrap_or(test.expect),
+                ..test
+            })
+        };
+        tests.value().iter().filter_map(read).collect()
+    }
+
+    fn payload(&mut self, keys: &At<file::Test>) -> Option<Payload> {
+        let Some(name) = &keys.value().payload else {
+            self.absent(keys.span(), "a test needs a `payload`", None);
+            return None;
+        };
+        self.choice("payload", Some(name), &Payload::ALL, Payload::as_str)
+    }
+
+    fn outcomes(&mut self, expect: &At<Vec<Text>>) -> Vec<Outcome> {
+        if expect.value().is_empty() {
+            self.wrong(
+                expect.span(),
+                "`expect` is empty, so the test could never pass",
+                None,
+            );
+        }
+        let words = expect.value().iter();
+        words
+            .filter_map(|word| self.choice("expect", Some(word), &Outcome::ALL, Outcome::as_str))
+            .collect()
+    }
+
+    fn headers(&mut self, place: &Place<'_>) -> Vec<(String, String)> {
+        let mut headers = Vec::new();
+        for (name, value) in place.pick(|r| &r.headers).into_iter().flatten() {
+            let lower = name.to_ascii_lowercase();
+            let is_ours = RESERVED.contains(&lower.as_str())
+                || ["content-", "x-mailrobin", "resent-"]
+                    .iter()
+                    .any(|ours| lower.starts_with(ours));
+            let wrong = if !message::is_field_name(name) {
+                Some("is not a header field name")
+            } else if is_ours {
+                Some("is written by mailrobin, or by a server on the way")
+            } else if value.value().contains(['\r', '\n', '\0']) {
+                Some("has a line break in its value")
+            } else {
+                None
+            };
+            match wrong {
+                Some(wrong) => self.wrong(value.span(), format!("header `{name}` {wrong}"), None),
+                None => headers.push((name.clone(), value.value().clone())),
+            }
+        }
+        headers
+    }
+
+    fn address(&mut self, text: Option<&Text>, key: &str, place: &Place<'_>) -> Option<Address> {
+        let Some(text) = text else {
+            self.missing(key, place);
+            return None;
+        };
+        let address = message::address(text.value());
+        if let Err(error) = &address {
+            let help = text
+                .value()
+                .contains('<')
+                .then_some("write only the address, without the name");
+            let message = format!("{:?} is not an address: {error}", text.value());
+            self.wrong(text.span(), message, help);
+        }
+        address.ok()
+    }
+
+    fn reference<'k, T>(
+        &mut self,
+        text: Option<&Text>,
+        key: &str,
+        (read, known): (
+            &BTreeMap<String, Arc<T>>,
+            impl Iterator<Item = &'k str> + Clone,
+        ),
+        place: &Place<'_>,
+    ) -> Option<Arc<T>> {
+        let Some(text) = text else {
+            self.missing(key, place);
+            return None;
+        };
+        let name = text.value();
+        if !known.clone().any(|known| known == name) {
+            let plural = if key == "gateway" {
+                "gateways"
+            } else {
+                "mailboxes"
+            };
+            let help = match known.clone().next() {
+                Some(_) => suggest(name, known),
+                None => format!("add [{plural}.{name}]"),
+            };
+            self.absent(
+                text.span(),
+                format!("there is no {key} `{name}`"),
+                Some(&help),
+            );
+        }
+        read.get(name).cloned()
+    }
+
+    fn missing(&mut self, key: &str, place: &Place<'_>) {
+        let message = format!(
+            "[routes.{}] needs `{key}`, here or in [defaults]",
+            place.name
+        );
+        self.absent(place.span.clone(), message, None);
+    }
+}

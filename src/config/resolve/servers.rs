@@ -1,0 +1,372 @@
+//! Gateways, mailboxes, and what both need: logins, secrets, trust.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+
+use super::reader::Reader;
+use crate::config::file::{self, At, Kept, SecretKeys, Text};
+use crate::config::plan::{
+    Auth, Cleanup, Endpoint, Gateway, Login, Mailbox, Protocol, Security, Signing, Trust,
+};
+use crate::config::secret::{LEAST_KEY, Secret};
+use crate::config::value::Rate;
+
+const SECURITIES: [Security; 4] = [
+    Security::None,
+    Security::Opportunistic,
+    Security::Starttls,
+    Security::Implicit,
+];
+const AUTHS: [Auth; 4] = [Auth::Auto, Auth::Plain, Auth::Login, Auth::Xoauth2];
+const PROTOCOLS: [Protocol; 2] = [Protocol::Imap, Protocol::Pop3];
+const STEP_LIMIT: Duration = Duration::from_secs(30);
+
+impl Reader<'_> {
+    pub(super) fn signing(&mut self, table: Option<&At<file::Signing>>) -> Signing {
+        let Some(table) = table else {
+            return Signing::default();
+        };
+        let keys = table.value();
+        if let Some(key) = &keys.key
+            && let SecretKeys::Literal(literal) = key.value()
+            && literal.len() < LEAST_KEY
+        {
+            let message =
+                format!("the key is shorter than {LEAST_KEY} characters, so tags could be forged");
+            self.wrong(key.span(), message, Some("leave it out to have one made"));
+        }
+        Signing {
+            key: keys.key.as_ref().and_then(|key| self.secret(key)),
+            instance: keys
+                .instance
+                .as_ref()
+                .and_then(|name| self.line("instance", name)),
+        }
+    }
+
+    pub(super) fn gateway(&mut self, name: &str, table: &At<file::Gateway>) -> Option<Gateway> {
+        let keys = table.value();
+        let place = (&table.span(), format!("gateways.{name}"));
+        let chosen = self.choice("tls", keys.tls.as_ref(), &SECURITIES, Security::as_str);
+        let port = self.port(keys.port.as_ref());
+        let security = chosen.unwrap_or(if keys.username.is_none() && port.unwrap_or(25) == 25 {
+            Security::Opportunistic
+        } else {
+            Security::Starttls
+        });
+        let port = port.unwrap_or(match security {
+            Security::Implicit => 465,
+            _ if keys.username.is_some() => 587,
+            _ => 25,
+        });
+        if let (Some(tls), Some(Security::Opportunistic)) = (&keys.tls, chosen) {
+            let message = "opportunistic TLS verifies nothing: anybody can stand between";
+            let help = "`tls = \"starttls\"` verifies";
+            self.found.warn(tls.span(), message, Some(help.into()));
+        }
+        let trust = self.trust(
+            (keys.ca.as_ref(), keys.ca_file.as_ref()),
+            keys.tls_verify.as_ref(),
+            security,
+        );
+        let login = self.login(
+            (keys.username.as_ref(), keys.password.as_ref()),
+            keys.auth.as_ref(),
+            keys.insecure_auth.as_ref(),
+        );
+        let host = self.host(keys.host.as_ref(), (place.0, &place.1));
+        let timeout = self.duration(keys.timeout.as_ref());
+        let final_timeout = self.duration(keys.final_timeout.as_ref());
+        let rate = self.checked(keys.rate.as_ref(), Rate::parse);
+        let ehlo = keys.ehlo.as_ref().and_then(|ehlo| self.line("ehlo", ehlo));
+        if let Some(connections) = keys.connections.as_ref().filter(|it| *it.value() == 0) {
+            self.wrong(
+                connections.span(),
+                "without `connections` nothing can be sent",
+                None,
+            );
+        }
+        Some(Gateway {
+            name: name.into(),
+            endpoint: Endpoint { host: host?, port },
+            security,
+            trust,
+            login,
+            ehlo,
+            timeout: timeout.unwrap_or(STEP_LIMIT),
+            final_timeout: final_timeout.unwrap_or(Duration::from_mins(10)),
+            connections: keys.connections.as_ref().map_or(4, |count| *count.value()),
+            rate,
+        })
+    }
+
+    pub(super) fn mailbox(&mut self, name: &str, table: &At<file::Mailbox>) -> Option<Mailbox> {
+        let keys = table.value();
+        let place = (&table.span(), format!("mailboxes.{name}"));
+        let protocol = self
+            .choice(
+                "protocol",
+                keys.protocol.as_ref(),
+                &PROTOCOLS,
+                Protocol::as_str,
+            )
+            .unwrap_or(Protocol::Imap);
+        let securities = [Security::None, Security::Starttls, Security::Implicit];
+        let security = self.choice("tls", keys.tls.as_ref(), &securities, Security::as_str);
+        let port = self.port(keys.port.as_ref());
+        let (implicit_port, plain_port) = protocol.ports();
+        let security = security.unwrap_or(if port == Some(plain_port) {
+            Security::Starttls
+        } else {
+            Security::Implicit
+        });
+        let port = port.unwrap_or(if security == Security::Implicit {
+            implicit_port
+        } else {
+            plain_port
+        });
+        let trust = self.trust(
+            (keys.ca.as_ref(), keys.ca_file.as_ref()),
+            keys.tls_verify.as_ref(),
+            security,
+        );
+        let host = self.host(keys.host.as_ref(), (place.0, &place.1));
+        if keys.username.is_none() {
+            self.absent(
+                place.0.clone(),
+                format!("[{}] needs `username`", place.1),
+                None,
+            );
+        }
+        let login = self.login(
+            (keys.username.as_ref(), keys.password.as_ref()),
+            keys.auth.as_ref(),
+            keys.insecure_auth.as_ref(),
+        );
+        let timeout = self.duration(keys.timeout.as_ref());
+        let poll = self.duration(keys.poll.as_ref());
+        let cleanup = self.checked(keys.cleanup.as_ref(), |text| cleanup(text, protocol));
+        let folders = keys.folders.as_ref().map_or_else(
+            || vec!["INBOX".to_owned()],
+            |folders| {
+                self.lines(
+                    "folders",
+                    folders,
+                    "so no copy could be seen; left out, INBOX is watched",
+                )
+            },
+        );
+        let junk = keys.junk.as_ref().and_then(|junk| self.line("junk", junk));
+        Some(Mailbox {
+            name: name.into(),
+            protocol,
+            endpoint: Endpoint { host: host?, port },
+            security,
+            trust,
+            login: login?,
+            timeout: timeout.unwrap_or(STEP_LIMIT),
+            folders,
+            junk: junk.filter(|junk| junk != "auto"),
+            poll: poll.unwrap_or(Duration::from_secs(10)),
+            cleanup: cleanup.unwrap_or(Cleanup::Delete),
+        })
+    }
+
+    /// A name or an address, without scheme, port or path.
+    fn host(&mut self, text: Option<&Text>, place: (&Range<usize>, &str)) -> Option<String> {
+        let host = self.required(text, "host", place)?;
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(&host);
+        let is_address = bare.parse::<std::net::IpAddr>().is_ok();
+        if is_address || !host.contains([':', '/', ' ', '\t', '[', ']', '@']) {
+            return Some(host);
+        }
+        let message = format!("`host` is a name or an address, which {host:?} is not");
+        let span = text.map(At::span).unwrap_or_default();
+        self.wrong(
+            span,
+            message,
+            Some("a port stands in `port`, and there is no scheme"),
+        );
+        None
+    }
+
+    fn port(&mut self, port: Option<&At<u16>>) -> Option<u16> {
+        let port = port?;
+        if *port.value() == 0 {
+            self.wrong(
+                port.span(),
+                "`port` takes a whole number from 1 to 65535",
+                None,
+            );
+        }
+        Some(*port.value())
+    }
+
+    fn login(
+        &mut self,
+        (username, password): (Option<&Text>, Option<&At<SecretKeys>>),
+        auth: Option<&Text>,
+        insecure: Option<&At<bool>>,
+    ) -> Option<Login> {
+        let auth = self.choice("auth", auth, &AUTHS, Auth::as_str);
+        let secret = password.and_then(|password| self.secret(password));
+        match (username, password) {
+            (Some(username), None) => {
+                self.absent(username.span(), "a `username` needs a `password`", None);
+                None
+            }
+            (None, Some(password)) => {
+                self.absent(password.span(), "a `password` needs a `username`", None);
+                None
+            }
+            (None, None) => None,
+            (Some(username), Some(_)) => Some(Login {
+                username: self.line("username", username)?,
+                password: secret?,
+                auth: auth.unwrap_or(Auth::Auto),
+                insecure: insecure.is_some_and(|insecure| *insecure.value()),
+            }),
+        }
+    }
+
+    fn secret(&mut self, keys: &At<SecretKeys>) -> Option<Secret> {
+        let kept = match keys.value() {
+            SecretKeys::Literal(secret) if secret.is_empty() => {
+                self.wrong(keys.span(), "this secret is empty", None);
+                return None;
+            }
+            SecretKeys::Literal(secret) => {
+                return Some(Secret::Literal(SecretString::from(secret.as_str())));
+            }
+            SecretKeys::Kept(kept) => kept,
+        };
+        match &**kept {
+            Kept {
+                env: Some(name),
+                file: None,
+                command: None,
+            } => self.line("env", name).map(Secret::Env),
+            Kept {
+                env: None,
+                file: Some(path),
+                command: None,
+            } => {
+                let path = self.folder.join(self.line("file", path)?);
+                Some(Secret::File(std::path::absolute(&path).unwrap_or(path)))
+            }
+            Kept {
+                env: None,
+                file: None,
+                command: Some(words),
+            } => {
+                let words = self.lines("command", words, "so there is nothing to run");
+                (!words.is_empty()).then_some(Secret::Command(words))
+            }
+            _ => {
+                let message = "a secret is kept in exactly one of `env`, `file` or `command`";
+                self.absent(keys.span(), message, None);
+                None
+            }
+        }
+    }
+
+    fn trust(
+        &mut self,
+        (inline, file): (Option<&Text>, Option<&Text>),
+        verify: Option<&At<bool>>,
+        security: Security,
+    ) -> Trust {
+        let pem = match (inline, file) {
+            (Some(inline), None) => {
+                Some((inline.value().clone(), inline.span(), "`ca`".to_owned()))
+            }
+            (None, Some(file)) => {
+                let path = self.folder.join(file.value());
+                match std::fs::read_to_string(&path) {
+                    Ok(pem) => Some((pem, file.span(), path.display().to_string())),
+                    Err(error) => {
+                        self.wrong(
+                            file.span(),
+                            format!("cannot read {}: {error}", path.display()),
+                            None,
+                        );
+                        None
+                    }
+                }
+            }
+            (Some(_), Some(file)) => {
+                self.wrong(file.span(), "give either `ca` or `ca_file`, not both", None);
+                None
+            }
+            (None, None) => None,
+        };
+        let verifies = matches!(security, Security::Starttls | Security::Implicit);
+        if let Some(verify) = verify.filter(|verify| !*verify.value()) {
+            if verifies {
+                let message = "the server's certificate is not verified: anybody can stand between";
+                let help = "name its authority in `ca_file` instead";
+                self.found.warn(verify.span(), message, Some(help.into()));
+            }
+            return Trust::Anybody;
+        }
+        let Some((pem, span, place)) = pem else {
+            return Trust::System;
+        };
+        let help = "it must hold one or more PEM certificates: -----BEGIN CERTIFICATE-----";
+        match CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>() {
+            Ok(certificates) if certificates.is_empty() => {
+                self.wrong(
+                    span,
+                    format!("there is no certificate in {place}"),
+                    Some(help),
+                );
+            }
+            Ok(certificates) => {
+                let mut roots = RootCertStore::empty();
+                let unusable = certificates.into_iter().find_map(|it| roots.add(it).err());
+                if unusable.is_some() {
+                    let message = format!("what {place} holds is no certificate of an authority");
+                    self.wrong(span, message, Some(help));
+                }
+            }
+            Err(_) => self.wrong(
+                span,
+                format!("what {place} holds is damaged PEM"),
+                Some(help),
+            ),
+        }
+        Trust::Also(pem.into())
+    }
+}
+
+fn cleanup(text: &str, protocol: Protocol) -> Result<Cleanup, String> {
+    let cleanup = match text {
+        "delete" => Cleanup::Delete,
+        "seen" => Cleanup::Seen,
+        "keep" => Cleanup::Keep,
+        _ => match text.strip_prefix("move:") {
+            Some(folder) if !folder.trim().is_empty() && !folder.contains(['\r', '\n', '\0']) => {
+                Cleanup::Move(folder.to_owned())
+            }
+            _ => {
+                return Err(format!(
+                    "{text:?} is no way to clean up: delete, seen, keep or move:FOLDER"
+                ));
+            }
+        },
+    };
+    match (protocol, &cleanup) {
+        (Protocol::Pop3, Cleanup::Seen | Cleanup::Move(_)) => {
+            Err(format!("POP3 knows no {text:?}: delete or keep"))
+        }
+        _ => Ok(cleanup),
+    }
+}

@@ -1,0 +1,356 @@
+//! Wrong configs and what is said of them. Each `bad/NAME.toml` is refused with exit code 3 and exactly the words of
+//! `bad/NAME.stderr`; a new case is a new pair of files, and `UPDATE_EXPECT=1` writes the second of them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::bed::{Bed, code, err, expect_file, mailrobin, out, root};
+
+/// What stands for a secret in every config here: none of it may ever be shown.
+const SECRETS: [&str; 4] = ["hunter2", "hunter3", "5551234", "12345678"];
+
+fn corpus() -> Vec<PathBuf> {
+    let mut cases: Vec<_> = fs::read_dir(root().join("tests/cli/bad"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .collect();
+    cases.sort();
+    cases
+}
+
+#[test]
+fn every_wrong_config_is_refused_in_its_own_words() {
+    let mut wrong = Vec::new();
+    for case in corpus() {
+        let name = case.file_name().unwrap().to_str().unwrap();
+        let output = mailrobin(case.parent().unwrap())
+            .args(["config", "check", "-c", name])
+            .output()
+            .unwrap();
+        if code(&output) != 3 || !output.stdout.is_empty() {
+            wrong.push(format!(
+                "{name} gave {} and {:?}",
+                code(&output),
+                out(&output)
+            ));
+        }
+        wrong.extend(expect_file(&case.with_extension("stderr"), &err(&output)).err());
+        if let Some(secret) = SECRETS
+            .iter()
+            .find(|secret| err(&output).contains(**secret))
+        {
+            wrong.push(format!("{name} shows the secret {secret}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_corpus_is_whole() {
+    assert!(corpus().len() >= 60, "{} cases", corpus().len());
+    for entry in fs::read_dir(root().join("tests/cli/bad")).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(
+            path.with_extension("toml").is_file(),
+            "{} is left over",
+            path.display()
+        );
+    }
+}
+
+/// Configs are read in the same way by every command.
+#[test]
+fn check_and_show_refuse_what_config_check_refuses() {
+    let folder = root().join("tests/cli/bad");
+    let said = fs::read_to_string(folder.join("several-at-once.stderr")).unwrap();
+    for arguments in [["config", "show"], ["check", "--format=json"]] {
+        let output = mailrobin(&folder)
+            .args(arguments)
+            .args(["-c", "several-at-once.toml"])
+            .output()
+            .unwrap();
+        assert_eq!(
+            (code(&output), err(&output), out(&output)),
+            (3, said.clone(), String::new())
+        );
+    }
+}
+
+const GATEWAY: &str = "[gateways.edge]\nhost = \"mx.example.com\"\n";
+const MAILBOX: &str = "[mailboxes.returns]\nhost = \"imap.example.net\"\nusername = \"probe@monitor.example\"\npassword = { env = \"IMAP_PASSWORD\" }\n";
+const ROUTE: &str = "[routes.inbound]\ngateway = \"edge\"\nmailbox = \"returns\"\nfrom = \"probe@monitor.example\"\nto = \"echo@example.com\"\n";
+
+/// What is said of a config with more keys in its tables.
+fn said(gateway: &str, mailbox: &str, route: &str) -> (i32, String) {
+    said_of(&format!(
+        "{GATEWAY}{gateway}\n{MAILBOX}{mailbox}\n{ROUTE}{route}\n"
+    ))
+}
+
+fn said_of(config: &str) -> (i32, String) {
+    let output = Bed::with(config).run(&["config", "check"]);
+    (code(&output), err(&output))
+}
+
+/// The config is refused, with these words among others, and shows no secret.
+#[track_caller]
+fn refused((code, said): (i32, String), words: &[&str]) {
+    let shown = SECRETS.iter().find(|secret| said.contains(**secret));
+    assert_eq!((code, shown), (3, None), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in\n{said}");
+    }
+}
+
+#[test]
+fn the_parts_that_the_cases_below_add_to_are_right() {
+    assert_eq!(said("", "", ""), (0, String::new()));
+}
+
+#[test]
+fn a_secret_with_a_syntax_error_on_a_later_line_of_it_is_masked() {
+    let open = "username = \"probe\"\npassword = \"\"\"\n";
+    refused(
+        said(&format!("{open}hunter2\\q\nhunter3\"\"\""), "", ""),
+        &["toml:5:"],
+    );
+    refused(said(&format!("{open}hunter2\nhunter3\"\""), "", ""), &[]);
+    let open = "username = \"probe\"\npassword = [\n";
+    refused(said(&format!("{open}hunter2\n]"), "", ""), &["toml:5:"]);
+}
+
+#[test]
+fn a_secret_under_a_misspelt_key_is_masked() {
+    let gateway = "username = \"probe\"\npasword = \"hunter2\"";
+    refused(said(gateway, "", ""), &["did you mean `password`?"]);
+    let gateway = "username = \"probe\"\n\"passwort\" = \"hunter2\"";
+    refused(said(gateway, "", ""), &["did you mean `password`?"]);
+    let gateway = "username = \"probe\"\nPassword = \"hunter2\"";
+    refused(said(gateway, "", ""), &["did you mean `password`?"]);
+}
+
+#[test]
+fn a_secret_under_an_unknown_key_beside_its_reference_is_masked() {
+    let gateway = "username = \"probe\"\npassword = { env = \"X\", literal = \"hunter2\" }";
+    refused(said(gateway, "", ""), &["unknown key `literal`"]);
+    let gateway = "username = \"probe\"\npassword.value = \"hunter2\"";
+    refused(said(gateway, "", ""), &["unknown key `value`"]);
+    let gateway = "username = \"probe\"\n[gateways.edge.password]\nliteral = \"hunter2\"";
+    refused(said(gateway, "", ""), &["unknown key `literal`"]);
+}
+
+#[test]
+fn a_secret_on_the_line_of_a_syntax_error_elsewhere_is_masked() {
+    let config = "gateways = { edge = { password = \"hunter2\", host = mx } }\n";
+    refused(said_of(config), &["toml:1:"]);
+    let config = "[signing]\nkey = \"hunter2\" \"hunter3\"\n";
+    refused(said_of(config), &["toml:2:"]);
+}
+
+#[test]
+fn a_secret_that_is_a_number_is_not_quoted_by_the_message() {
+    let gateway = "username = \"probe\"\npassword = 12345678";
+    refused(
+        said(gateway, "", ""),
+        &["toml:4:12", "takes a string in quotes"],
+    );
+    refused(
+        said_of("gateways.edge.password = 5551234\n"),
+        &["toml:1:26"],
+    );
+    refused(said_of("[signing]\nkey = 12345678\n"), &["toml:2:7"]);
+}
+
+#[test]
+fn one_syntax_error_is_one_error() {
+    for line in [
+        "password = { env = \"EDGE }",
+        "port = [25",
+        "ca = \"\"\"",
+        "{",
+        "[gateways.edge]",
+    ] {
+        let (code, said) = said(line, "", "");
+        assert_eq!((code, said.matches("error: ").count()), (3, 1), "{said}");
+    }
+}
+
+#[test]
+fn an_authority_that_is_no_certificate_is_refused() {
+    let ca = "tls = \"starttls\"\nca = \"\"\"\n-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n\"\"\"";
+    refused(said(ca, "", ""), &["toml:4:6", "certificate"]);
+}
+
+#[test]
+fn no_connections_are_refused() {
+    refused(said("connections = 0", "", ""), &["toml:3:15"]);
+}
+
+#[test]
+fn port_zero_is_refused() {
+    refused(said("port = 0", "", ""), &["toml:3:8", "1"]);
+}
+
+#[test]
+fn a_port_may_be_written_in_hexadecimal_and_is_checked_there_too() {
+    assert_eq!(said("port = 0x24B", "", "").0, 0);
+    refused(
+        said("port = 0x1_0000", "", ""),
+        &["`gateways.edge.port` takes a whole number"],
+    );
+}
+
+#[test]
+fn a_host_that_is_none_is_refused() {
+    let route = format!("{MAILBOX}{ROUTE}");
+    for host in [
+        "smtp://mx.example.com",
+        "mx.example.com:25",
+        "mx example.com",
+        "mx/1",
+    ] {
+        let config = format!("[gateways.edge]\nhost = \"{host}\"\n{route}");
+        refused(said_of(&config), &["toml:2:8", "host"]);
+    }
+}
+
+#[test]
+fn an_ipv6_address_is_a_host_with_and_without_brackets() {
+    for host in ["::1", "[::1]", "127.0.0.1", "localhost", "bücher.example"] {
+        let config = format!("[gateways.edge]\nhost = \"{host}\"\n{MAILBOX}{ROUTE}");
+        assert_eq!(said_of(&config), (0, String::new()), "{host}");
+    }
+}
+
+#[test]
+fn line_breaks_are_refused_wherever_they_would_reach_a_server() {
+    refused(
+        said("ehlo = \"a\\r\\nRSET\"", "", ""),
+        &["toml:3:8", "line break"],
+    );
+    refused(
+        said("", "", "subject = \"a\\r\\nBcc: b@example.com\""),
+        &["line break"],
+    );
+    refused(
+        said("", "folders = [\"INBOX\\r\\nA1 LOGOUT\"]", ""),
+        &["line break"],
+    );
+    let mailbox = MAILBOX.replace("\"probe@", "\"\\r\\nA1 LOGOUT@");
+    refused(
+        said_of(&format!("{GATEWAY}{mailbox}{ROUTE}")),
+        &["line break"],
+    );
+}
+
+#[test]
+fn a_folder_without_a_name_is_refused() {
+    refused(said("", "folders = [\"INBOX\", \"\"]", ""), &["toml:8:21"]);
+}
+
+#[test]
+fn a_reference_to_nothing_is_refused() {
+    let login = |password| format!("username = \"probe\"\npassword = {password}");
+    refused(
+        said(&login("{ env = \"\" }"), "", ""),
+        &["toml:4:", "empty"],
+    );
+    refused(
+        said(&login("{ file = \"\" }"), "", ""),
+        &["toml:4:", "empty"],
+    );
+    refused(
+        said(&login("{ command = [\"\"] }"), "", ""),
+        &["toml:4:", "empty"],
+    );
+    refused(
+        said(&login("{ command = [] }"), "", ""),
+        &["toml:4:", "empty"],
+    );
+}
+
+#[test]
+fn a_signing_key_that_could_be_guessed_is_refused() {
+    let config = format!("[signing]\nkey = \"hunter2\"\n{GATEWAY}{MAILBOX}{ROUTE}");
+    refused(said_of(&config), &["toml:2:7", "shorter than 16"]);
+}
+
+#[test]
+fn headers_that_the_envelope_or_the_server_writes_are_refused() {
+    for name in [
+        "Bcc",
+        "Cc",
+        "Sender",
+        "Return-Path",
+        "Received",
+        "Resent-To",
+    ] {
+        let route = format!("headers = {{ {name} = \"x@example.com\" }}");
+        refused(said("", "", &route), &["toml:14:", name]);
+    }
+}
+
+#[test]
+fn what_is_wrong_in_the_defaults_is_said_once() {
+    let second = ROUTE.replace("inbound", "outbound");
+    let config = format!("[defaults]\ndeadline = \"soon\"\n{GATEWAY}{MAILBOX}{ROUTE}{second}");
+    let (code, said) = said_of(&config);
+    assert_eq!(
+        (code, said.matches("is not a duration").count()),
+        (3, 1),
+        "{said}"
+    );
+}
+
+/// What one mistake makes of other keys is not said beside it.
+#[test]
+fn one_mistake_is_one_error() {
+    let count = |(code, said): (i32, String)| {
+        assert_eq!(code, 3);
+        (said.matches("error: ").count(), said)
+    };
+    let one = |(count, said): (usize, String)| assert_eq!(count, 1, "{said}");
+    one(count(said(
+        "username = \"probe\"\npassword = 12345678",
+        "",
+        "",
+    )));
+    one(count(said(
+        "username = \"probe\"\npassword = { environment = \"X\" }",
+        "",
+        "",
+    )));
+    let tables = format!("{GATEWAY}{MAILBOX}{ROUTE}");
+    one(count(said_of(&tables.replace("[gateways.", "[gatways."))));
+    one(count(said_of(
+        &tables.replace("[gateways.edge]", "[[gateways]]"),
+    )));
+    one(count(said_of(&tables.replace("username = ", "usrname = "))));
+}
+
+#[test]
+fn a_text_that_is_not_utf_8_is_refused_with_its_place() {
+    let bed = Bed::new();
+    let config = b"[gateways.edge]\nhost = \"m\xfcller.example\"\n";
+    fs::write(bed.path().join("mailrobin.toml"), config).unwrap();
+    let output = bed.run(&["config", "check"]);
+    refused(
+        (code(&output), err(&output)),
+        &["mailrobin.toml:2:10", "UTF-8"],
+    );
+}
+
+#[test]
+fn a_config_that_cannot_be_read_is_said_once() {
+    let bed = Bed::new();
+    let output = bed.run(&["config", "check", "-c", "nowhere.toml"]);
+    assert_eq!(code(&output), 3);
+    assert_eq!(
+        err(&output),
+        "mailrobin: cannot read the config nowhere.toml: No such file or directory (os error 2)\n"
+    );
+}

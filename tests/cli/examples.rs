@@ -1,0 +1,130 @@
+//! The shipped configs: they are valid, the full one knows every key, and what it gives as defaults are the defaults.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use super::bed::{Bed, code, err, out, root};
+
+/// A self-signed authority that nobody has the key of any more.
+const CA: &str = include_str!("ca.pem");
+
+fn example(name: &str) -> String {
+    fs::read_to_string(root().join("examples").join(name)).unwrap()
+}
+
+#[track_caller]
+fn shown(config: &str) -> String {
+    let output = Bed::with(config).run(&["config", "show"]);
+    assert_eq!((code(&output), err(&output)), (0, String::new()));
+    out(&output)
+}
+
+#[test]
+fn the_examples_are_valid_and_nothing_in_them_is_unwise() {
+    let mut count = 0;
+    for entry in fs::read_dir(root().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            shown(&fs::read_to_string(&path).unwrap());
+            count += 1;
+        }
+    }
+    assert!(count >= 2);
+}
+
+#[test]
+fn what_the_full_sample_gives_as_defaults_are_the_defaults() {
+    assert_eq!(
+        shown(&example("mailrobin.toml")),
+        shown(&example("minimal.toml"))
+    );
+}
+
+#[test]
+fn the_minimal_sample_needs_all_that_it_holds() {
+    let minimal = example("minimal.toml");
+    let is_key = |line: &&str| line.contains(" = ") && !line.starts_with('#');
+    for key in minimal.lines().filter(is_key) {
+        let output = Bed::with(&minimal.replacen(key, "", 1)).run(&["config", "check"]);
+        assert_eq!(code(&output), 3, "without {key}");
+    }
+}
+
+/// A line of the sample that is an option switched off: `#key = value`, where prose is `# prose`.
+fn switched_off(line: &str) -> Option<&str> {
+    let option = line.strip_prefix('#')?;
+    let begins = option.starts_with(|c: char| c.is_ascii_lowercase());
+    (begins && option.contains(" = ")).then_some(option)
+}
+
+#[test]
+fn each_option_that_is_switched_off_can_be_switched_on() {
+    let sample = example("mailrobin.toml");
+    let lines: Vec<_> = sample.lines().collect();
+    let mut count = 0;
+    for (at, option) in lines
+        .iter()
+        .enumerate()
+        .filter_map(|(at, line)| Some((at, switched_off(line)?)))
+    {
+        let mut on = lines.clone();
+        on[at] = option;
+        let mut text = on
+            .join("\n")
+            .replace("\"-----BEGIN CERTIFICATE-----…\"", &format!("{CA:?}"));
+        // A login takes both halves.
+        if option.starts_with("username") {
+            text = text.replace("#password = ", "password = ");
+        } else if option.starts_with("password") {
+            text = text.replace("#username = ", "username = ");
+        }
+        let bed = Bed::with(&text);
+        bed.write("ca.pem", CA);
+        let output = bed.run(&["config", "check"]);
+        assert_eq!(code(&output), 0, "{option}: {}", err(&output));
+        count += 1;
+    }
+    assert!(count > 8, "{count} options");
+}
+
+/// The keys of each kind of table, as the config's own types have them.
+#[test]
+fn the_full_sample_knows_every_key() {
+    let schema = schemars::schema_for!(mailrobin::config::file::File).to_value();
+    let text: Vec<_> = example("mailrobin.toml")
+        .lines()
+        .map(|line| switched_off(line).unwrap_or(line).to_owned())
+        .collect();
+    let keys = |pointer: &str| -> BTreeSet<String> {
+        let properties = schema.pointer(pointer).unwrap().as_object().unwrap();
+        properties.keys().cloned().collect()
+    };
+    let written = |table: &str| -> BTreeSet<String> {
+        let begin = text.iter().position(|line| line == table).unwrap();
+        text[begin + 1..]
+            .iter()
+            .take_while(|line| !line.starts_with('['))
+            .filter_map(|line| line.split_once(" = "))
+            .map(|(key, _)| key.trim_matches(['{', ' ']).to_owned())
+            .filter(|key| !key.starts_with('#'))
+            .collect()
+    };
+    let both = |table: &str, kind: &str| {
+        let known = keys(&format!("/$defs/{kind}/properties"));
+        let missing: Vec<_> = known.difference(&written(table)).cloned().collect();
+        assert!(missing.is_empty(), "{table} does not say {missing:?}");
+    };
+    both("[signing]", "Signing");
+    both("[gateways.edge]", "Gateway");
+    both("[mailboxes.returns]", "Mailbox");
+    both("[routes.inbound]", "Route");
+    for key in keys("/properties") {
+        assert!(
+            text.iter().any(|line| line.starts_with(&format!("[{key}"))),
+            "{key}"
+        );
+    }
+}

@@ -1,0 +1,19 @@
+//! The program as its users meet it: the command line, the config and its error messages, the documents it prints, and
+//! the order of the rooms behind it all. Nothing here needs more than loopback.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, as it should"
+)]
+
+mod architecture;
+mod bad_config;
+mod bed;
+mod colour;
+mod commands;
+mod examples;
+mod help;
+mod keys;
+mod schema;
+mod secrets;
