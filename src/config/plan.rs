@@ -283,7 +283,7 @@ pub struct Test {
     /// What to send.
     pub payload: Payload,
     /// The outcomes that are right.
-    pub expect: Vec<Outcome>,
+    pub expect: Arc<[Outcome]>,
 }
 
 impl Test {
@@ -291,7 +291,7 @@ impl Test {
     pub fn of(payload: Payload) -> Self {
         Self {
             payload,
-            expect: payload.class().default_expect().to_vec(),
+            expect: payload.class().default_expect().into(),
         }
     }
 }

@@ -103,7 +103,8 @@ struct Flight {
     payload: Payload,
     expect: Arc<[Outcome]>,
     manifest: Manifest,
-    submission: Option<Submission>,
+    /// Dropped with the outcome: nothing is sent again.
+    submission: Option<Box<Submission>>,
     due: Stamp,
     began: Instant,
     stage: Stage,
@@ -233,14 +234,15 @@ impl Ledger {
             payload: probe.payload,
             expect: probe.expect,
             manifest: probe.manifest,
-            submission: Some(submission),
+            submission: Some(Box::new(submission)),
             due: probe.due,
             began: now.mono,
             stage: Stage::Submitting,
-            attempts: Vec::new(),
+            // Most probes need no more than one of each, and there may be thousands of probes.
+            attempts: Vec::with_capacity(1),
             awaits_reply: false,
             retries: 0,
-            copies: Vec::new(),
+            copies: Vec::with_capacity(1),
             bounce: None,
         };
         self.flights.insert(id, flight);
@@ -355,7 +357,7 @@ impl Ledger {
                         effects.push(Effect::Submit(
                             id,
                             Arc::clone(&flight.route),
-                            submission.clone(),
+                            Submission::clone(submission),
                         ));
                     }
                 }

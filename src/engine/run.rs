@@ -97,7 +97,7 @@ pub enum RunError {
 /// Runs an order. `stop` ends it early: what is known by then is in the records.
 pub async fn run(
     plan: &Plan,
-    order: Order,
+    mut order: Order,
     identity: &Identity,
     progress: mpsc::UnboundedSender<Progress>,
     stop: CancellationToken,
@@ -132,7 +132,7 @@ pub async fn run(
     }
     let mut run = Run {
         opening: collector.names().cloned().collect(),
-        pending: order.tests.iter().cloned().collect(),
+        pending: std::mem::take(&mut order.tests).into(),
         order,
         identity,
         progress,
@@ -256,7 +256,7 @@ impl Run<'_> {
             id: tag.id(),
             route: Arc::clone(route),
             payload: test.payload,
-            expect: test.expect.as_slice().into(),
+            expect: Arc::clone(&test.expect),
             manifest: composed.manifest,
             submission: Submission {
                 from: route.from.clone(),

@@ -184,9 +184,9 @@ fn host(case: &Case<'_>, attempt: &Attempt) -> String {
 
 /// What usually helps against a refusal, where its enhanced status code (RFC 3463) says what kind it is.
 fn remedy(reply: &Reply) -> &'static str {
-    match reply.enhanced.as_deref() {
+    match reply.enhanced().as_deref() {
         Some("5.1.1") => "the recipient does not exist there: check `to`",
-        Some("5.7.1") if reply.text.to_ascii_lowercase().contains("relay") => {
+        Some("5.7.1") if reply.text().to_ascii_lowercase().contains("relay") => {
             "the gateway does not take mail for that domain from here: log in, or ask for this address to be allowed"
         }
         Some("4.7.1" | "4.7.0") => {
@@ -228,8 +228,8 @@ fn last_failure<'a>(case: &Case<'a>) -> Option<&'a Failure> {
 fn shown(reply: &Reply) -> String {
     [
         Some(reply.code.to_string()),
-        reply.enhanced.clone(),
-        Some(reply.text.clone()),
+        reply.enhanced(),
+        Some(reply.text()),
     ]
     .into_iter()
     .flatten()

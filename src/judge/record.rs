@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::reason::reason;
 use super::verdict::{Case, judge};
-use crate::probe::facts::{Attempt, End, Uid};
+use crate::probe::facts::{Attempt, End, Reply, Uid};
 use crate::probe::outcome::Phase;
 use crate::probe::record::{
     AttemptRecord, Clock, CopyRecord, Evidence, PhaseTime, Record, Smtp, milliseconds,
@@ -105,8 +105,8 @@ impl Case<'_> {
             address: last.address,
             tls: last.tls.map(str::to_owned),
             code: reply.map(|reply| reply.code),
-            enhanced: reply.and_then(|reply| reply.enhanced.clone()),
-            text: reply.map(|reply| reply.text.clone()),
+            enhanced: reply.and_then(Reply::enhanced),
+            text: reply.map(Reply::text),
         }
     }
 
@@ -151,8 +151,9 @@ impl Case<'_> {
 
 fn attempt_record(attempt: &Attempt) -> AttemptRecord {
     let (phase, code, text) = match &attempt.end {
-        End::Accepted(reply) => (Phase::Data, Some(reply.code), reply.text.clone()),
-        End::Refused(phase, reply) => (*phase, Some(reply.code), reply.raw.clone()),
+        // The words of the reply that counts are in `smtp`.
+        End::Accepted(reply) => (Phase::Data, Some(reply.code), String::new()),
+        End::Refused(phase, reply) => (*phase, Some(reply.code), reply.raw.to_string()),
         End::Broken(phase, failure) => (*phase, None, failure.what.clone()),
         End::ReplyLost(failure) => (Phase::Data, None, failure.what.clone()),
     };

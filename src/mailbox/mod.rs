@@ -75,6 +75,12 @@ impl Wires {
         let _ = self.events.send((mailbox.clone(), event)).await;
     }
 
+    async fn sighted(&self, mailbox: &MailboxName, found: Vec<Sighting>) {
+        for sighting in found {
+            self.tell(mailbox, Event::Sighted(Box::new(sighting))).await;
+        }
+    }
+
     /// Keeps still for a while, `None`: for good; what may be cleaned up meanwhile goes to `remember`. Whether it is
     /// time to leave.
     async fn rest(&mut self, pause: Option<Duration>, mut remember: impl FnMut(Place)) -> bool {

@@ -11,6 +11,8 @@ use crate::probe::facts::is_local;
 
 /// The first and the longest time between attempts to come back to a mailbox.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// Where the last look found something, more is likely to follow: the next comes after this share of the usual time.
+const FLOWING: u32 = 4;
 /// Of the time waited, the resolution.
 const SHARE: u32 = 50;
 /// Looks a minute that a server outside our own network is asked for on average.
@@ -26,6 +28,7 @@ pub struct Pace {
     is_local: bool,
     credit: f64,
     counted: Instant,
+    flowing: bool,
 }
 
 impl Pace {
@@ -37,12 +40,18 @@ impl Pace {
             is_local: true,
             credit: PUBLIC_BURST,
             counted: now,
+            flowing: false,
         }
     }
 
     /// The server is the one at this address.
     pub fn meet(&mut self, peer: Option<SocketAddr>) {
         self.is_local = peer.is_none_or(|peer| is_local(peer.ip()));
+    }
+
+    /// The last look found something, or not.
+    pub fn found(&mut self, something: bool) {
+        self.flowing = something;
     }
 
     /// A look is begun now.
@@ -59,6 +68,9 @@ impl Pace {
         let youngest = interest.youngest?;
         let waited = last.saturating_duration_since(youngest);
         let mut interval = (waited / SHARE).clamp(self.fastest, self.slowest);
+        if self.is_local && self.flowing {
+            interval = interval.min(self.fastest / FLOWING);
+        }
         if !self.is_local && self.credit < 0.0 {
             interval = interval.max(PUBLIC_RATE.mul_f64(-self.credit));
         }

@@ -18,15 +18,33 @@ use crate::clock::Stamp;
 pub struct Reply {
     /// The three-digit code.
     pub code: u16,
-    /// The enhanced status code (RFC 3463), where the server gives one.
-    pub enhanced: Option<String>,
+    /// The enhanced status code's three numbers (RFC 3463); zeros where the server gives none.
+    pub esc: [u8; 3],
     /// All lines as they came, joined by `\n`, codes included.
-    pub raw: String,
-    /// The text without the codes, lines joined by a space.
-    pub text: String,
+    pub raw: Box<str>,
 }
 
 impl Reply {
+    /// The enhanced status code, where the server gives one.
+    pub fn enhanced(&self) -> Option<String> {
+        let [class, subject, detail] = self.esc;
+        (class != 0).then(|| format!("{class}.{subject}.{detail}"))
+    }
+
+    /// The text without the codes, lines joined by a space.
+    pub fn text(&self) -> String {
+        let enhanced = self.enhanced().unwrap_or_default();
+        self.raw
+            .lines()
+            .map(|line| {
+                let text = line.get(4..).unwrap_or_default();
+                text.strip_prefix(enhanced.as_str()).unwrap_or(text).trim()
+            })
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
     /// 2xx.
     pub fn is_positive(&self) -> bool {
         matches!(self.code, 200..300)

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
+use ring::digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -59,8 +60,8 @@ pub struct Composed {
 /// What was sent, as far as a copy must still hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// The words of the payload block.
-    pub text: Vec<String>,
+    /// A digest of the payload block's words.
+    pub text: TextDigest,
 }
 
 /// A header field of the config that cannot be sent.
@@ -107,7 +108,7 @@ pub fn compose(draft: &Draft<'_>) -> Result<Composed, ComposeError> {
     Ok(Composed {
         bytes,
         manifest: Manifest {
-            text: words(&text).map(str::to_owned).collect(),
+            text: TextDigest::of(words(&text)),
         },
     })
 }
@@ -389,13 +390,31 @@ fn is_reply(mail: &Mail<'_>, carriers: &[Carrier]) -> bool {
         && MARKS.iter().any(|mark| subject.starts_with(mark))
 }
 
-/// The words between the two marker lines, or `None` where a text holds no such block. Quote marks, line breaks and
-/// changes of white space are not part of a text.
-pub fn payload_words(text: &str) -> Option<Vec<String>> {
-    let joined = words(text).collect::<Vec<_>>().join(" ");
-    let (_, rest) = joined.split_once(PAYLOAD_BEGIN)?;
-    let (block, _) = rest.split_once(PAYLOAD_END)?;
-    Some(block.split_whitespace().map(str::to_owned).collect())
+/// What a text's words come to: white space, quote marks and line breaks are not part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextDigest([u8; 16]);
+
+impl TextDigest {
+    fn of<'t>(words: impl Iterator<Item = &'t str>) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for word in words {
+            context.update(word.as_bytes());
+            context.update(b" ");
+        }
+        let mut short = [0; 16];
+        for (to, from) in short.iter_mut().zip(context.finish().as_ref()) {
+            *to = *from;
+        }
+        Self(short)
+    }
+
+    /// Of the block between the two marker lines; `None` where a text holds no such block.
+    pub fn of_payload(text: &str) -> Option<Self> {
+        let joined = words(text).collect::<Vec<_>>().join(" ");
+        let (_, rest) = joined.split_once(PAYLOAD_BEGIN)?;
+        let (block, _) = rest.split_once(PAYLOAD_END)?;
+        Some(Self::of(block.split_whitespace()))
+    }
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -462,8 +481,8 @@ mod tests {
     fn holds_payload(raw: &str, tag: Tag) -> bool {
         let mail = Mail::parse(raw.as_bytes()).unwrap();
         mail.leaves()
-            .filter_map(|leaf| payload_words(&leaf.content.text()?))
-            .any(|words| words == composed(tag).manifest.text)
+            .filter_map(|leaf| TextDigest::of_payload(&leaf.content.text()?))
+            .any(|text| text == composed(tag).manifest.text)
     }
 
     proptest! {

@@ -145,7 +145,7 @@ pub struct AttemptRecord {
     pub phase: Phase,
     /// The code of the reply that ended it; null where none came.
     pub code: Option<u16>,
-    /// The server's words, or what went wrong instead.
+    /// The server's words, or what went wrong instead; left out for the attempt that was accepted.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
 }

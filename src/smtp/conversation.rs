@@ -261,32 +261,17 @@ fn excerpt(line: &str) -> String {
     line.chars().take(80).collect()
 }
 
-/// Reads the code, the enhanced status code and the text of a whole reply.
+/// Reads the code and the enhanced status code of a whole reply.
 fn parse(lines: &[String]) -> Result<Reply, NoReply> {
     let last = lines.last().map(String::as_str).unwrap_or_default();
     let wire = format!("{}\r\n", last.get(..MAX_LINE / 2).unwrap_or(last));
     let parsed = ResponseReceiver::default()
         .parse(&mut wire.as_bytes().iter())
         .map_err(|_| NoReply::Malformed(excerpt(last)))?;
-    let [class, subject, detail] = parsed.esc;
-    let enhanced = (class != 0).then(|| format!("{class}.{subject}.{detail}"));
-    let text = lines
-        .iter()
-        .map(|line| {
-            let text = line.get(4..).unwrap_or_default();
-            match &enhanced {
-                Some(enhanced) => text.strip_prefix(enhanced.as_str()).unwrap_or(text).trim(),
-                None => text.trim(),
-            }
-        })
-        .filter(|text| !text.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ");
     Ok(Reply {
         code: parsed.code,
-        enhanced,
-        raw: lines.join("\n"),
-        text,
+        esc: parsed.esc,
+        raw: lines.join("\n").into(),
     })
 }
 
@@ -413,8 +398,8 @@ mod tests {
             let (head, tail) = wire.split_at(at.min(wire.len()));
             let reply = hear(&[head, tail]).unwrap();
             prop_assert_eq!(reply.code, 550);
-            prop_assert_eq!(reply.enhanced.as_deref(), Some("5.7.1"));
-            prop_assert_eq!(reply.text, "<x@example.com>: refused see http://e.example");
+            prop_assert_eq!(reply.enhanced(), Some("5.7.1".to_owned()));
+            prop_assert_eq!(reply.text(), "<x@example.com>: refused see http://e.example");
             prop_assert_eq!(reply.raw.lines().count(), 2);
         }
 
@@ -442,7 +427,7 @@ mod tests {
     #[test]
     fn a_bare_code_and_bare_line_feeds_are_replies() {
         assert_eq!(hear(&[b"250\r\n"]).unwrap().code, 250);
-        assert_eq!(hear(&[b"250-one\n250 two\n"]).unwrap().text, "one two");
+        assert_eq!(hear(&[b"250-one\n250 two\n"]).unwrap().text(), "one two");
     }
 
     #[test]
@@ -473,9 +458,8 @@ mod tests {
         let raw = "250-mail.example\n250-starttls\n250-\n250-X-ODD \u{e9} =\n250-AUTH=LOGIN plain\n250-Size 1000\n250 dsn";
         let ehlo = Reply {
             code: 250,
-            enhanced: None,
+            esc: [0; 3],
             raw: raw.into(),
-            text: String::new(),
         };
         let can = Capabilities::of(&ehlo);
         assert!(can.starttls() && can.dsn() && can.size() && can.auth());

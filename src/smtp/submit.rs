@@ -355,7 +355,7 @@ impl Submitter {
                 .next()
                 .map_or_else(String::new, |secret| BASE64.encode(secret.as_bytes()));
             if answer.is_empty() {
-                told = BASE64.decode(challenge.text.as_bytes()).ok();
+                told = BASE64.decode(challenge.text().as_bytes()).ok();
             }
             reply = conversation
                 .secret(format!("{answer}\r\n"), "<hidden>", *timeout)
@@ -363,7 +363,7 @@ impl Submitter {
         }
         if let (Ok(reply), Some(told)) = (&mut reply, told) {
             let told = String::from_utf8_lossy(&told);
-            reply.text = [reply.text.as_str(), &told].join(" ");
+            reply.raw = format!("{}\n{} {told}", reply.raw, reply.code).into();
         }
         self.positive(Phase::Auth, reply).map(|_| ())
     }
@@ -421,7 +421,7 @@ impl Submitter {
             Ok(reply) if reply.code == 354 => {}
             other => {
                 let reply = self.positive(Phase::Data, other)?;
-                let odd = NoReply::Malformed(reply.raw);
+                let odd = NoReply::Malformed(reply.raw.into());
                 return Err(End::Broken(Phase::Data, self.failure(Phase::Data, &odd)));
             }
         }
@@ -437,7 +437,7 @@ impl Submitter {
             Ok(reply) if reply.is_transient() || reply.is_permanent() => {
                 Err(End::Refused(Phase::Data, reply))
             }
-            Ok(reply) => Err(lost(&NoReply::Malformed(reply.raw))),
+            Ok(reply) => Err(lost(&NoReply::Malformed(reply.raw.into()))),
             Err(error) => Err(lost(&error)),
         }
     }
@@ -450,7 +450,7 @@ impl Submitter {
                 Err(End::Refused(phase, reply))
             }
             Ok(reply) => {
-                let odd = NoReply::Malformed(reply.raw);
+                let odd = NoReply::Malformed(reply.raw.into());
                 Err(End::Broken(phase, self.failure(phase, &odd)))
             }
             Err(error) => Err(End::Broken(phase, self.failure(phase, &error))),

@@ -213,7 +213,7 @@ impl Reader<'_> {
         self.choice("payload", Some(name), &Payload::ALL, Payload::as_str)
     }
 
-    fn outcomes(&mut self, expect: &At<Vec<Text>>) -> Vec<Outcome> {
+    fn outcomes(&mut self, expect: &At<Vec<Text>>) -> Arc<[Outcome]> {
         if expect.value().is_empty() {
             self.wrong(
                 expect.span(),

@@ -169,9 +169,8 @@ impl World {
 fn reply(code: u16) -> Reply {
     Reply {
         code,
-        enhanced: None,
-        raw: format!("{code} so be it"),
-        text: "so be it".into(),
+        esc: [0; 3],
+        raw: format!("{code} so be it").into(),
     }
 }
 

@@ -104,16 +104,15 @@ impl Folder {
         self.looked = Some(begun);
     }
 
-    /// Reads what is new in the selected folder. Each message of interest is given to `found` as soon as it is read.
+    /// Reads what is new in the selected folder, and gives what of it is of interest.
     pub(super) async fn read_new(
         &mut self,
         session: &mut Session,
         signer: &Signer,
         (begun, by): (Stamp, SeenBy),
-        mut found: impl FnMut(Sighting),
-    ) -> Result<(), ImapError> {
+    ) -> Result<Vec<Sighting>, ImapError> {
         let Some(cursor) = self.cursor else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let mut headers = Vec::new();
         let mut last = cursor.next.saturating_sub(1);
@@ -142,16 +141,16 @@ impl Folder {
             .await?;
         // Foreign mail, however much, does not hold up what the header already told.
         headers.sort_by_key(|(_, tagged)| !tagged);
+        let mut found = Vec::new();
         for chunk in headers.chunks(BODIES_AT_ONCE) {
-            self.read_bodies(session, signer, (begun, by), chunk, &mut found)
-                .await?;
+            found.append(&mut self.read_bodies(session, signer, (begun, by), chunk).await?);
         }
         self.cursor = Some(Cursor {
             next: last.saturating_add(1),
             ..cursor
         });
         self.looked = Some(begun);
-        Ok(())
+        Ok(found)
     }
 
     /// The whole message decides: the header alone shows neither what is intact nor a tag that only the body carries.
@@ -161,8 +160,8 @@ impl Folder {
         signer: &Signer,
         (begun, by): (Stamp, SeenBy),
         headers: &[(Header, bool)],
-        found: &mut impl FnMut(Sighting),
-    ) -> Result<(), ImapError> {
+    ) -> Result<Vec<Sighting>, ImapError> {
+        let mut found = Vec::new();
         let uids: Vec<_> = headers.iter().map(|(header, _)| header.uid).collect();
         let command = format!(
             "UID FETCH {} (UID BODY.PEEK[]<0.{BODY_SEARCHED}>)",
@@ -183,7 +182,7 @@ impl Folder {
                 if recognised.tag.is_none() || recognised.kind == Kind::Reply {
                     return;
                 }
-                found(Sighting {
+                found.push(Sighting {
                     place: Place {
                         mailbox: self.mailbox.clone(),
                         folder: Arc::clone(&self.name),
@@ -205,7 +204,8 @@ impl Folder {
                     raw: message.bytes.into(),
                 });
             })
-            .await
+            .await?;
+        Ok(found)
     }
 }
 

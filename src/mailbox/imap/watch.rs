@@ -17,7 +17,7 @@ use crate::config::plan::{Cleanup, Mailbox};
 use crate::mailbox::pace::{BackOff, Pace};
 use crate::mailbox::{Event, Wires};
 use crate::net::tls::Tls;
-use crate::probe::facts::{Blindness, Failure, Look, Place, SeenBy, Sighting, Uid};
+use crate::probe::facts::{Blindness, Failure, Look, Place, SeenBy, Uid};
 use crate::probe::outcome::Code;
 use crate::probe::tag::Signer;
 
@@ -116,7 +116,8 @@ impl Watcher {
             if thorough {
                 since_read = 0;
             }
-            self.look(session, begun, by, thorough).await?;
+            let found = self.look(session, begun, by, thorough).await?;
+            pace.found(found);
             self.tell(Event::Looked(Look { begun })).await;
             back_off.reset();
             self.collect_backlog();
@@ -171,23 +172,20 @@ impl Watcher {
         begun: Stamp,
         by: SeenBy,
         thorough: bool,
-    ) -> Result<(), Blindness> {
+    ) -> Result<bool, Blindness> {
         let since = self.since();
         session.run("NOOP", |_| ()).await?;
         let Some((first, others)) = self.folders.split_first_mut() else {
-            return Ok(());
+            return Ok(false);
         };
         let mut found = Vec::new();
         if session.take_news() || thorough {
-            first
-                .read_new(session, &self.signer, (begun, by), |sighting| {
-                    found.push(sighting);
-                })
-                .await?;
+            found = first.read_new(session, &self.signer, (begun, by)).await?;
         } else {
             first.looked(begun);
         }
-        send(&self.wires, &self.mailbox, &mut found).await;
+        let mut something = !found.is_empty();
+        self.wires.sighted(&self.mailbox.name, found).await;
         let mut moved = false;
         for folder in others {
             if !folder.has_news(session.status(&folder.name).await?) {
@@ -197,26 +195,19 @@ impl Watcher {
             moved = true;
             let status = session.select(&folder.name).await?;
             folder.take_up(session, status, since).await?;
-            folder
-                .read_new(session, &self.signer, (begun, by), |sighting| {
-                    found.push(sighting);
-                })
-                .await?;
-            send(&self.wires, &self.mailbox, &mut found).await;
+            let found = folder.read_new(session, &self.signer, (begun, by)).await?;
+            something |= !found.is_empty();
+            self.wires.sighted(&self.mailbox.name, found).await;
         }
         if moved {
             let status = session.select(&first.name).await?;
             first.take_up(session, status, since).await?;
             if first.has_news(status) {
-                first
-                    .read_new(session, &self.signer, (begun, by), |sighting| {
-                        found.push(sighting);
-                    })
-                    .await?;
-                send(&self.wires, &self.mailbox, &mut found).await;
+                let found = first.read_new(session, &self.signer, (begun, by)).await?;
+                self.wires.sighted(&self.mailbox.name, found).await;
             }
         }
-        Ok(())
+        Ok(something)
     }
 
     /// Takes over what is to be cleaned up, without waiting.
@@ -310,14 +301,6 @@ enum Change {
     Nothing,
     Time,
     Dispose(Option<Place>),
-}
-
-async fn send(wires: &Wires, mailbox: &Mailbox, found: &mut Vec<Sighting>) {
-    for sighting in found.drain(..) {
-        let event = Event::Sighted(Box::new(sighting));
-        // Nobody listens any more only when the run is over.
-        let _ = wires.events.send((mailbox.name.clone(), event)).await;
-    }
 }
 
 fn missing_folder(folder: &Folder, error: &ImapError) -> Blindness {

@@ -116,11 +116,8 @@ impl Watcher {
         let found = self.read_new(&mut session, &listed, begun).await?;
         // What was read counts though the goodbye fails; what was deleted may come back then, and is known by its id.
         session.quit().await?;
-        for sighting in found {
-            self.wires
-                .tell(&self.mailbox.name, Event::Sighted(Box::new(sighting)))
-                .await;
-        }
+        pace.found(!found.is_empty());
+        self.wires.sighted(&self.mailbox.name, found).await;
         Ok(())
     }
 
