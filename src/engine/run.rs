@@ -274,16 +274,32 @@ impl Run<'_> {
         for effect in self.ledger.step(event, Stamp::now()) {
             match effect {
                 Effect::Submit(id, route, submission) => {
+                    tracing::debug!(%id, route = %route.name, gateway = %route.gateway.endpoint, "submitting");
                     if let Some(sender) = self.senders.get(&route.gateway.name) {
                         // A dispatcher lives as long as the run.
                         let _ = sender.send((id, submission));
                     }
                 }
                 Effect::Dispose(place) => self.collector.dispose(place),
-                Effect::Accepted(id) => self.tell(Progress::Accepted(id)),
-                Effect::Deferred(id, until) => self.tell(Progress::Deferred(id, until)),
+                Effect::Accepted(id) => {
+                    tracing::debug!(%id, "accepted by the gateway");
+                    self.tell(Progress::Accepted(id));
+                }
+                Effect::Deferred(id, until) => {
+                    tracing::info!(%id, "put off by the gateway, to be tried again");
+                    self.tell(Progress::Deferred(id, until));
+                }
                 Effect::Settled(id) => {
                     if let Some(record) = self.ledger.record(id, &self.identity.instance) {
+                        let Record {
+                            route,
+                            payload,
+                            outcome,
+                            verdict,
+                            code,
+                            ..
+                        } = &record;
+                        tracing::info!(%id, %route, %payload, %outcome, %verdict, %code, "settled");
                         self.failed |= record.verdict == Verdict::Fail;
                         self.tell(Progress::Settled(Box::new(record)));
                     }

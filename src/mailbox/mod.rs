@@ -71,6 +71,15 @@ pub async fn watch(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
 
 impl Wires {
     async fn tell(&self, mailbox: &MailboxName, event: Event) {
+        match &event {
+            Event::Sighted(sighting) => {
+                tracing::debug!(%mailbox, folder = %sighting.place.folder, tag = ?sighting.recognised.tag, "sighted");
+            }
+            Event::Looked(_) => tracing::trace!(%mailbox, "looked at"),
+            Event::Blind(blindness) => {
+                tracing::debug!(%mailbox, is_final = blindness.is_final, "cannot be read: {}", blindness.failure.what);
+            }
+        }
         // Nobody listens any more only when the run is over.
         let _ = self.events.send((mailbox.clone(), event)).await;
     }

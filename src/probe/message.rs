@@ -374,7 +374,7 @@ fn kind(mail: &Mail<'_>, carriers: &[Carrier]) -> Kind {
     Kind::Mail
 }
 
-/// A person's reply: it names our message as its parent, has an identity of its own, and says `Re:`.
+/// A person's reply: it has an identity of its own, and says `Re:` of our subject.
 fn is_reply(mail: &Mail<'_>, carriers: &[Carrier]) -> bool {
     const MARKS: &[&str] = &[
         "re:", "aw:", "sv:", "antw:", "antwort:", "rif:", "res:", "odp:", "vs:", "ynt:",
@@ -385,9 +385,7 @@ fn is_reply(mail: &Mail<'_>, carriers: &[Carrier]) -> bool {
         .unwrap_or_default()
         .trim_start()
         .to_lowercase();
-    carriers.contains(&Carrier::References)
-        && !own
-        && MARKS.iter().any(|mark| subject.starts_with(mark))
+    !carriers.is_empty() && !own && MARKS.iter().any(|mark| subject.starts_with(mark))
 }
 
 /// What a text's words come to: white space, quote marks and line breaks are not part of it.

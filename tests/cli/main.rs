@@ -15,5 +15,6 @@ mod commands;
 mod examples;
 mod help;
 mod keys;
+mod readme;
 mod schema;
 mod secrets;

@@ -1,5 +1,6 @@
 //! A watched folder: what in it is new, and what of that is ours.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,7 +144,11 @@ impl Folder {
         headers.sort_by_key(|(_, tagged)| !tagged);
         let mut found = Vec::new();
         for chunk in headers.chunks(BODIES_AT_ONCE) {
-            found.append(&mut self.read_bodies(session, signer, (begun, by), chunk).await?);
+            found.append(
+                &mut self
+                    .read_bodies(session, signer, (begun, by), chunk)
+                    .await?,
+            );
         }
         self.cursor = Some(Cursor {
             next: last.saturating_add(1),
@@ -168,11 +173,15 @@ impl Folder {
             uid_set(&uids)
         );
         let validity = self.cursor.map_or(0, |cursor| cursor.validity);
+        let mut unread: BTreeSet<_> = uids.into_iter().collect();
         session
             .run(&command, |response| {
-                let Some(message) = Fetched::of(response) else {
+                let Some(message) =
+                    Fetched::of(response).filter(|message| !message.bytes.is_empty())
+                else {
                     return;
                 };
+                unread.remove(&message.uid);
                 let Some((header, tagged)) =
                     headers.iter().find(|(header, _)| header.uid == message.uid)
                 else {
@@ -205,8 +214,25 @@ impl Folder {
                 });
             })
             .await?;
+        still_there(session, &unread).await?;
         Ok(found)
     }
+}
+
+/// What was listed and not given may have been removed meanwhile, by another reader; if it is still there, it was
+/// withheld, and the folder cannot be said to have been read.
+async fn still_there(session: &mut Session, unread: &BTreeSet<u32>) -> Result<(), ImapError> {
+    if unread.is_empty() {
+        return Ok(());
+    }
+    let uids: Vec<_> = unread.iter().copied().collect();
+    let mut withheld = None;
+    session
+        .run(&format!("UID FETCH {} (UID)", uid_set(&uids)), |response| {
+            withheld = withheld.or(Fetched::of(response).map(|message| message.uid));
+        })
+        .await?;
+    withheld.map_or(Ok(()), |uid| Err(ImapError::Withheld(uid)))
 }
 
 /// What one FETCH response says.

@@ -49,6 +49,9 @@ pub enum ImapError {
     /// The connection broke, or what came is no IMAP.
     #[error("the connection broke at {0}: {1}")]
     Broken(String, io::Error),
+    /// A message is there, but what is asked of it is not given.
+    #[error("the server lists the message with UID {0}, but does not give its text")]
+    Withheld(u32),
     /// Nothing came in time.
     #[error("no answer to {command} within {}", seconds(*.limit))]
     Slow {
@@ -62,7 +65,9 @@ pub enum ImapError {
 impl From<ImapError> for Blindness {
     fn from(error: ImapError) -> Self {
         let remedy = match &error {
-            ImapError::No { .. } | ImapError::Bad { .. } => "the server's log may say more",
+            ImapError::No { .. } | ImapError::Bad { .. } | ImapError::Withheld(_) => {
+                "the server's log may say more"
+            }
             ImapError::Slow { .. } => {
                 "the server may be overloaded: raise the mailbox's `timeout` if it is only slow"
             }
@@ -170,6 +175,10 @@ impl Session {
             .await
             .map_err(slow)?
             .map_err(broken)?;
+        // An untagged NO warns that what was asked may not have been done (RFC 9051 §7.1.2): where a look depends on it,
+        // the tagged OK behind it proves nothing.
+        let is_look = matches!(name.as_str(), "NOOP" | "STATUS" | "FETCH" | "UID FETCH");
+        let mut warning = None;
         loop {
             let response = timeout(limit, self.inner.read_response())
                 .await
@@ -177,6 +186,18 @@ impl Session {
                 .map_err(|error| ImapError::Broken(name.clone(), error))?
                 .ok_or_else(|| ImapError::Closed(name.clone()))?;
             match response.parsed() {
+                Response::Data {
+                    status: Status::No | Status::Bad,
+                    outcome,
+                } if is_look => {
+                    warning = Some(
+                        outcome
+                            .information
+                            .as_deref()
+                            .unwrap_or_default()
+                            .to_owned(),
+                    );
+                }
                 Response::Done {
                     tag,
                     status,
@@ -187,9 +208,13 @@ impl Session {
                         .as_deref()
                         .unwrap_or_default()
                         .to_owned();
-                    return match status {
-                        Status::Ok => Ok(()),
-                        Status::No => Err(ImapError::No {
+                    return match (status, warning) {
+                        (Status::Ok, None) => Ok(()),
+                        (Status::Ok, Some(warning)) => Err(ImapError::No {
+                            command: name,
+                            words: warning,
+                        }),
+                        (Status::No, _) => Err(ImapError::No {
                             command: name,
                             words,
                         }),

@@ -238,10 +238,17 @@ impl Watcher {
                     continue;
                 }
             }
-            if let Err(error) = clean_up(session, &self.mailbox.cleanup, &uids).await {
-                // What could not be cleaned up is tried once more, over the next session.
-                self.backlog.insert((folder, validity), uids);
-                return Err(error.into());
+            match clean_up(session, &self.mailbox.cleanup, &uids).await {
+                Ok(()) => {}
+                Err(error @ (ImapError::No { .. } | ImapError::Bad { .. })) => {
+                    let mailbox = &self.mailbox.name;
+                    tracing::warn!(%mailbox, "cannot clean up, so the copies stay: {error}");
+                }
+                Err(error) => {
+                    // What could not be cleaned up is tried once more, over the next session.
+                    self.backlog.insert((folder, validity), uids);
+                    return Err(error.into());
+                }
             }
         }
         if selected != first {
@@ -275,7 +282,14 @@ impl Watcher {
                 };
             };
             let announced = if session.can.idle && until - now >= IDLE_WORTH {
-                session.idle(quiet).await?
+                match session.idle(quiet).await {
+                    Err(ImapError::No { .. } | ImapError::Bad { .. }) => {
+                        // It offers IDLE and refuses it: it is polled.
+                        session.can.idle = false;
+                        continue;
+                    }
+                    announced => announced?,
+                }
             } else {
                 quiet.await;
                 false

@@ -1,0 +1,114 @@
+//! What is left behind in the mailbox: our copies as the config says, and everybody else's mail as it was.
+
+use std::collections::BTreeSet;
+
+use crate::check::Report;
+use crate::imap::Contents;
+use crate::proxy::Proxy;
+use crate::servers::{Stack, own, shared};
+
+/// A mailbox with some mail of others in it, whose contents are given.
+fn with_foreign_mail(stack: &Stack) -> Contents {
+    stack.run("foreign", &["3"]);
+    let before = stack.imap().contents("INBOX");
+    assert_eq!(before.len(), 3);
+    before
+}
+
+fn five_with(stack: &Stack, cleanup: &str) -> Report {
+    let check = stack.check().mailbox("cleanup", cleanup);
+    let report = check.with("--count 5").run();
+    report.passes();
+    report
+}
+
+/// The UIDs of all copies.
+fn uids(report: &Report) -> BTreeSet<u32> {
+    let copies = report.probes().iter().map(|probe| &probe["copies"]);
+    copies
+        .flat_map(|copies| copies.as_array().unwrap())
+        .map(|copy| u32::try_from(copy["uid"].as_u64().unwrap()).unwrap())
+        .collect()
+}
+
+#[test]
+fn delete_takes_away_our_copies_and_reports_and_nothing_else() {
+    let Some(stack) = own() else { return };
+    let before = with_foreign_mail(&stack);
+    five_with(&stack, "delete");
+    assert_eq!(stack.imap().contents("INBOX"), before);
+    for (recipient, exit) in [("bounce", 2), ("junk", 2), ("twice", 1), ("newid", 0)] {
+        let check = stack.check().to(&format!("{recipient}@example.test"));
+        let report = check.with("--linger 3s").run();
+        assert_eq!(report.exit, exit, "{report:?}");
+        assert_eq!(stack.imap().contents("INBOX"), before, "{recipient}");
+        assert_eq!(stack.imap().contents("Junk"), Contents::new());
+    }
+}
+
+#[test]
+fn seen_marks_our_copies_and_nothing_else() {
+    let Some(stack) = own() else { return };
+    let mut expected = with_foreign_mail(&stack);
+    let report = five_with(&stack, "seen");
+    for uid in uids(&report) {
+        expected.insert(uid, vec!["\\Seen".into()]);
+    }
+    assert_eq!(stack.imap().contents("INBOX"), expected);
+    assert_eq!(expected.len(), 8);
+}
+
+#[test]
+fn keep_leaves_everything_as_it_is() {
+    let Some(stack) = own() else { return };
+    let mut expected = with_foreign_mail(&stack);
+    let report = five_with(&stack, "keep");
+    expected.extend(uids(&report).into_iter().map(|uid| (uid, Vec::new())));
+    assert_eq!(stack.imap().contents("INBOX"), expected);
+    assert_eq!(expected.len(), 8);
+}
+
+#[test]
+fn move_takes_our_copies_to_the_folder() {
+    let Some(stack) = own() else { return };
+    let before = with_foreign_mail(&stack);
+    five_with(&stack, "move:Trash");
+    assert_eq!(stack.imap().contents("INBOX"), before);
+    assert_eq!(stack.imap().contents("Trash").len(), 5);
+}
+
+#[test]
+fn what_cannot_be_moved_is_delivered_all_the_same() {
+    let Some(stack) = own() else { return };
+    let before = with_foreign_mail(&stack);
+    five_with(&stack, "move:Nowhere");
+    let after = stack.imap().contents("INBOX");
+    assert!(before.keys().all(|uid| after[uid].is_empty()));
+    assert_eq!(after.len(), 8);
+}
+
+#[test]
+fn two_checks_at_once_do_not_touch_each_others_probes() {
+    let Some(stack) = shared() else { return };
+    let proxies = [(); 2].map(|()| Proxy::recording(stack.port("IMAP")));
+    let keeping = stack.check().mailbox("cleanup", "keep");
+    let keeping = keeping.imap_through(&proxies[0]).with("--count 30").start();
+    let deleting = stack.check().imap_through(&proxies[1]);
+    let report = deleting.with("--count 30").run();
+    let kept = keeping.finish();
+    assert_eq!(report.passes().len(), 30);
+    assert_eq!(kept.passes().len(), 30);
+    let left = stack.imap().contents("INBOX");
+    assert!(uids(&kept).iter().all(|uid| left[uid].is_empty()));
+    assert!(!uids(&report).iter().any(|uid| left.contains_key(uid)));
+    let instances: BTreeSet<_> = [&report, &kept]
+        .map(|report| report.probes()[0]["instance"].to_string())
+        .into();
+    assert_eq!(instances.len(), 2);
+    // A message that another removes before it was read is no reason to log in anew.
+    for proxy in proxies {
+        let commands = proxy.commands();
+        let logins = commands.iter().filter(|line| line.contains(" LOGIN "));
+        assert_eq!(logins.count(), 1, "{commands:#?}");
+    }
+}

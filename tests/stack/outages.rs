@@ -1,0 +1,127 @@
+//! Servers that are away: all the time, for a while, or just when the copy comes.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::check::reason_says;
+use crate::proxy::Proxy;
+use crate::servers::{own, shared};
+
+#[test]
+fn a_mailbox_that_is_away_all_the_time_is_unseen() {
+    let Some(stack) = own() else { return };
+    stack.run("dovecot-stop", &[]);
+    let check = stack.check().route("deadline", "1s");
+    let report = check.route("blind_grace", "500ms").run();
+    let probe = report.is(3, "unseen", "mailbox-unreadable");
+    assert!(probe["accepted_at"].is_string(), "{probe:#}");
+    reason_says(probe, "nothing listens there");
+}
+
+#[test]
+fn a_mailbox_that_comes_back_before_the_deadline_still_tells() {
+    let Some(stack) = own() else { return };
+    let smtp = Proxy::recording(stack.port("SMTP_PLAIN"));
+    let check = stack.check().smtp_through(&smtp).to("delay1@example.test");
+    let running = check.start();
+    smtp.wait_for("queued as");
+    stack.run("dovecot-stop", &[]);
+    stack.run("dovecot-start", &[]);
+    running.finish().is(0, "delivered", "ok");
+}
+
+#[test]
+fn a_copy_that_came_in_time_while_nobody_could_look_is_delivered() {
+    let Some(stack) = own() else { return };
+    let smtp = Proxy::recording(stack.port("SMTP_PLAIN"));
+    let check = stack.check().smtp_through(&smtp).to("delay1@example.test");
+    let running = check.route("deadline", "3s").start();
+    smtp.wait_for("queued as");
+    let accepted = Instant::now();
+    stack.run("imap-stop", &[]);
+    std::thread::sleep(Duration::from_millis(3300).saturating_sub(accepted.elapsed()));
+    stack.run("dovecot-start", &[]);
+    let report = running.finish();
+    let probe = report.is(0, "delivered", "ok");
+    assert!(probe["round_trip_ms"].as_f64().unwrap() > 3000.0);
+    assert_eq!(probe["late"], false);
+}
+
+#[test]
+fn a_copy_that_came_late_while_nobody_could_look_is_late() {
+    let Some(stack) = own() else { return };
+    let smtp = Proxy::recording(stack.port("SMTP_PLAIN"));
+    let check = stack.check().smtp_through(&smtp).to("delay3@example.test");
+    let running = check.route("deadline", "1s").start();
+    smtp.wait_for("queued as");
+    let accepted = Instant::now();
+    stack.run("imap-stop", &[]);
+    std::thread::sleep(Duration::from_millis(3500).saturating_sub(accepted.elapsed()));
+    stack.run("dovecot-start", &[]);
+    let report = running.finish();
+    let probe = report.is(2, "missing", "late");
+    assert_eq!(probe["late"], true);
+}
+
+/// UIDs mean nothing any more once UIDVALIDITY has changed. A session that still has the old folder selected hears
+/// `* NO Internal error` from Dovecot, and OK to every command.
+#[test]
+fn a_folder_made_anew_is_read_from_its_begin() {
+    let Some(stack) = own() else { return };
+    stack.imap().create("Lists");
+    for _ in 0..5 {
+        stack.imap().append("Lists", b"Subject: old\r\n\r\nold\r\n");
+    }
+    let smtp = Proxy::recording(stack.port("SMTP_PLAIN"));
+    let check = stack.check().smtp_through(&smtp).to("drop@example.test");
+    let check = check.mailbox("folders", ["Lists"]);
+    let running = check.route("deadline", "8s").start();
+    let message = smtp.accepted_message();
+    let mut imap = stack.imap();
+    imap.delete("Lists");
+    imap.create("Lists");
+    let other = imap.append("Lists", b"Subject: new\r\n\r\nnew\r\n");
+    imap.append("Lists", &message);
+    running.finish().is(0, "delivered", "ok");
+    assert_eq!(imap.contents("Lists"), [(other, Vec::new())].into());
+}
+
+#[test]
+fn a_gateway_that_is_not_there_is_unsent() {
+    let Some(stack) = shared() else { return };
+    let nobody = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    drop(nobody);
+    let report = stack.check().gateway("port", port).run();
+    let probe = report.is(2, "unsent", "connect-failed");
+    assert_eq!(probe["phases"].as_array().unwrap().len(), 2);
+    reason_says(probe, "nothing listens there");
+}
+
+#[test]
+fn a_gateway_whose_name_is_unknown_is_unsent() {
+    let Some(stack) = shared() else { return };
+    let report = stack.check().gateway("host", "mx.nowhere.invalid").run();
+    let probe = report.is(2, "unsent", "dns-failed");
+    assert_eq!(probe["smtp"]["address"], json!(null));
+    reason_says(probe, "check the name");
+}
+
+#[test]
+fn an_imap_server_behind_the_gateways_port_is_no_gateway() {
+    let Some(stack) = shared() else { return };
+    let report = stack.check().gateway("port", stack.port("IMAP")).run();
+    let probe = report.is(2, "unsent", "greeting-failed");
+    reason_says(probe, "something else than SMTP");
+}
+
+#[test]
+fn an_smtp_server_behind_the_mailboxs_port_is_no_mailbox() {
+    let Some(stack) = shared() else { return };
+    let check = stack.check().mailbox("port", stack.port("SMTP_PLAIN"));
+    let check = check.mailbox("timeout", "1s").route("deadline", "1s");
+    let report = check.route("blind_grace", "500ms").run();
+    report.is(3, "unseen", "mailbox-unreadable");
+}

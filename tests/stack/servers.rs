@@ -1,0 +1,153 @@
+//! The servers as the script starts them: what it wrote to `env`, and their end with the process that wanted them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{PipeWriter, Write, pipe, stderr};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use crate::check::Check;
+use crate::imap::Imap;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stack/stack");
+/// The script's exit status where the machine cannot run the servers.
+const CANNOT: i32 = 77;
+
+/// Running servers. They are stopped, and their directory removed, when this is dropped or the process ends, however
+/// it ends.
+pub(crate) struct Stack {
+    dir: PathBuf,
+    env: BTreeMap<String, String>,
+    /// A watchdog reads the other end.
+    _alive: PipeWriter,
+}
+
+/// The servers that all tests share, or `None`, said loudly, where there can be none.
+pub(crate) fn shared() -> Option<&'static Stack> {
+    static SHARED: OnceLock<Result<Stack, String>> = OnceLock::new();
+    let started = SHARED.get_or_init(|| {
+        let output = script(&["install"]);
+        if !output.status.success() {
+            return Err(complaint(&output));
+        }
+        Stack::up()
+    });
+    let why = match started {
+        Ok(stack) => return Some(stack),
+        Err(why) => why,
+    };
+    assert!(
+        std::env::var_os("MAILROBIN_STACK").is_none_or(|wanted| wanted != "required"),
+        "real servers are required: {why}"
+    );
+    // Not by `eprintln!`, whose words are hidden in a test that passes; in one piece, as tests run side by side.
+    let _ = stderr().write_all(format!("SKIPPED: real servers: {why}\n").as_bytes());
+    None
+}
+
+/// Servers of the caller's own, where there can be any.
+pub(crate) fn own() -> Option<Stack> {
+    shared()?;
+    Some(Stack::up().unwrap())
+}
+
+fn script(arguments: &[&str]) -> Output {
+    Command::new(SCRIPT)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn complaint(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rfind(|line| !line.trim().is_empty());
+    last.unwrap_or("the script `stack` failed without a word")
+        .to_owned()
+}
+
+impl Stack {
+    /// Starts servers, unless this machine cannot run them.
+    fn up() -> Result<Self, String> {
+        let dir = tempfile::Builder::new()
+            .prefix("mailrobin-stack-")
+            .tempdir()
+            .unwrap()
+            .keep();
+        let alive = watchdog(&dir);
+        let output = script(&["up", dir.to_str().unwrap()]);
+        if output.status.code() == Some(CANNOT) {
+            return Err(complaint(&output));
+        }
+        assert!(
+            output.status.success(),
+            "the servers do not start ({}): {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let env = fs::read_to_string(dir.join("env")).unwrap();
+        let env = env.lines().filter_map(|line| line.split_once('='));
+        Ok(Self {
+            env: env
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+            dir,
+            _alive: alive,
+        })
+    }
+
+    /// A value of the script's `env`.
+    pub(crate) fn get(&self, key: &str) -> &str {
+        self.env
+            .get(key)
+            .unwrap_or_else(|| panic!("`stack` tells no {key}"))
+    }
+
+    /// A port of the script's `env`, without the `_PORT` at its end.
+    pub(crate) fn port(&self, service: &str) -> u16 {
+        self.get(&format!("{service}_PORT")).parse().unwrap()
+    }
+
+    /// Where everything of these servers lies; tests may add to it.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Runs another command of the script on these servers.
+    pub(crate) fn run(&self, command: &str, arguments: &[&str]) {
+        let mut all = vec![command, self.dir.to_str().unwrap()];
+        all.extend(arguments);
+        let output = script(&all);
+        assert!(output.status.success(), "{command}: {}", complaint(&output));
+    }
+
+    /// A check of a round trip by way of echo@, over plain connections unless told otherwise.
+    pub(crate) fn check(&self) -> Check<'_> {
+        Check::new(self)
+    }
+
+    /// A look of the test's own into the probe's mailbox.
+    pub(crate) fn imap(&self) -> Imap {
+        Imap::log_in(self)
+    }
+}
+
+/// A process that waits for the end of ours, or of the pipe given back, and then stops the servers below `dir`.
+fn watchdog(dir: &Path) -> PipeWriter {
+    let (reader, writer) = pipe().unwrap();
+    // In the background, standard input is /dev/null unless said otherwise. Nobody's Ctrl-C must reach it.
+    let body = r#"trap '' INT TERM HUP
+        exec 3<&0
+        { cat >/dev/null; "$0" down "$1"; rm -rf "$1"; } <&3 &"#;
+    let started = Command::new("sh")
+        .args(["-c", body, SCRIPT])
+        .arg(dir)
+        .stdin(reader)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(started.success());
+    writer
+}
