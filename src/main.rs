@@ -10,7 +10,12 @@ fn main() -> ExitCode {
             .enable_all()
             .build()
         {
-            Ok(runtime) => runtime.block_on(cli.run()),
+            Ok(runtime) => {
+                let exit = runtime.block_on(cli.run());
+                // A read of standard input that nobody ends must not hold the process.
+                runtime.shutdown_background();
+                exit
+            }
             Err(_) => Exit::TROUBLE,
         },
         Err(exit) => exit,

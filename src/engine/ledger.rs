@@ -106,7 +106,7 @@ struct Flight {
     /// Dropped with the outcome: nothing is sent again.
     submission: Option<Box<Submission>>,
     due: Stamp,
-    began: Instant,
+    began: Stamp,
     stage: Stage,
     attempts: Vec<Attempt>,
     /// Whether the last of the attempts is one whose reply is still awaited.
@@ -236,7 +236,7 @@ impl Ledger {
             manifest: probe.manifest,
             submission: Some(Box::new(submission)),
             due: probe.due,
-            began: now.mono,
+            began: now,
             stage: Stage::Submitting,
             // Most probes need no more than one of each, and there may be thousands of probes.
             attempts: Vec::with_capacity(1),
@@ -382,7 +382,9 @@ impl Ledger {
             .bounce
             .as_ref()
             .is_some_and(|bounce| bounce.action == "failed");
-        let handed_over = flight.awaits_reply || matches!(flight.stage, Stage::Travelling(_));
+        // While it is put off, only the copy tells that it was handed over all the same.
+        let handed_over = flight.awaits_reply
+            || matches!(flight.stage, Stage::Travelling(_) | Stage::Deferred(_));
         if handed_over && (bounced || !flight.copies.is_empty()) {
             self.settle(id, Close::Settled, effects);
         }
@@ -413,7 +415,7 @@ impl Ledger {
         ];
         for mailbox in mailboxes.into_iter().flatten() {
             if let Some(watched) = self.mailboxes.get_mut(mailbox) {
-                watched.open.remove(&(flight.began, id));
+                watched.open.remove(&(flight.began.mono, id));
             }
         }
         self.open -= 1;
@@ -440,14 +442,12 @@ impl Flight {
                 _ => false,
             };
         let passing = match &last.end {
-            End::Accepted(_) | End::ReplyLost(_) => {
+            End::Accepted(_) | End::ReplyLost(_) | End::Awaited => {
                 return Next::Travel(last.started.mono + self.route.deadline);
             }
-            End::Refused(_, reply) => reply.is_transient(),
-            // RFC 5321 §3.8: a connection lost within a transaction counts as 451.
-            End::Broken(phase, failure) => {
-                !phase.is_before_mail() && failure.code != Code::TooLarge
-            }
+            End::Refused(..) => last.is_deferral(),
+            // Once it was put off, a gateway that is briefly gone is no other case.
+            End::Broken(..) => self.attempts.iter().any(Attempt::is_deferral),
         };
         let until = first.started.mono + self.route.defer_for;
         if gone_stale && now.mono < until {
@@ -481,6 +481,7 @@ impl Flight {
             id,
             instance,
             due_at: self.due.wall,
+            began_at: Some(self.began.wall),
         })
     }
 }

@@ -362,6 +362,7 @@ impl Run<'_> {
             id: self.mint(now)?.id(),
             instance: &self.identity.instance,
             due_at: now.wall,
+            began_at: None,
         }))
     }
 

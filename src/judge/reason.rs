@@ -73,9 +73,10 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
         | Code::AuthFailed
         | Code::AuthUnavailable
         | Code::TooLarge
-        | Code::Secret => match last_failure(case) {
-            Some(failure) => with_remedy(&failure.what, failure.remedy),
-            None => refused(case, "refused us"),
+        | Code::Secret => match (case.close, last_failure(case)) {
+            (Close::Blind(_), _) if outcome == Outcome::Unseen => unseen(case),
+            (_, Some(failure)) => with_remedy(&failure.what, failure.remedy),
+            (_, None) => refused(case, "refused us"),
         },
     }
 }
@@ -169,6 +170,7 @@ fn refused(case: &Case<'_>, did: &str) -> String {
             with_remedy(&failure.what, failure.remedy)
         }
         End::Accepted(reply) => format!("{host} accepted it: {}", shown(reply)),
+        End::Awaited => format!("{host} has not answered yet"),
     }
 }
 
@@ -213,14 +215,14 @@ fn unseen(case: &Case<'_>) -> String {
 fn last_reply<'a>(case: &Case<'a>) -> Option<&'a Reply> {
     match &case.attempts.last()?.end {
         End::Accepted(reply) | End::Refused(_, reply) => Some(reply),
-        End::Broken(..) | End::ReplyLost(_) => None,
+        End::Broken(..) | End::ReplyLost(_) | End::Awaited => None,
     }
 }
 
 fn last_failure<'a>(case: &Case<'a>) -> Option<&'a Failure> {
     match &case.attempts.last()?.end {
         End::Broken(_, failure) | End::ReplyLost(failure) => Some(failure),
-        End::Accepted(_) | End::Refused(..) => None,
+        End::Accepted(_) | End::Refused(..) | End::Awaited => None,
     }
 }
 

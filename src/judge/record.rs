@@ -20,6 +20,13 @@ pub struct Identity<'a> {
     pub instance: &'a str,
     /// When it should have started.
     pub due_at: Timestamp,
+    /// When it was started, if it was.
+    pub began_at: Option<Timestamp>,
+}
+
+/// What peers say may hold characters that would steer a terminal: they are replaced. Line breaks stay.
+fn plain(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }
 
 impl Case<'_> {
@@ -40,9 +47,9 @@ impl Case<'_> {
             outcome: judgement.outcome,
             verdict: judgement.verdict,
             code: judgement.code,
-            reason: reason(self, judgement),
+            reason: plain(&reason(self, judgement).replace('\n', " ")),
             due_at: who.due_at,
-            started_at: first.map(|attempt| attempt.started.wall),
+            started_at: first.map(|attempt| attempt.started.wall).or(who.began_at),
             accepted_at: accepted.map(|attempt| attempt.ended.wall),
             seen_at: copy.map(|copy| copy.seen.wall),
             seen_by: copy.map(|copy| copy.by),
@@ -71,21 +78,21 @@ impl Case<'_> {
             transcript: self
                 .attempts
                 .iter()
-                .flat_map(|attempt| attempt.transcript.clone())
+                .flat_map(|attempt| attempt.transcript.iter().map(|line| plain(line)))
                 .collect(),
         }
     }
 
     fn copy_records(&self) -> Vec<CopyRecord> {
         let record = |copy: &super::evidence::Copy| CopyRecord {
-            folder: copy.folder.to_string(),
+            folder: plain(&copy.folder),
             uid: match &copy.uid {
                 Uid::Imap { uid, .. } => Some(*uid),
                 Uid::Pop3(_) => None,
             },
             uidl: match &copy.uid {
                 Uid::Imap { .. } => None,
-                Uid::Pop3(uidl) => Some(uidl.to_string()),
+                Uid::Pop3(uidl) => Some(plain(uidl)),
             },
             seen_at: copy.seen.wall,
             delivered_at: copy.delivered_at,
@@ -98,7 +105,7 @@ impl Case<'_> {
     fn smtp(&self, last: &Attempt) -> Smtp {
         let reply = match &last.end {
             End::Accepted(reply) | End::Refused(_, reply) => Some(reply),
-            End::Broken(..) | End::ReplyLost(_) => None,
+            End::Broken(..) | End::ReplyLost(_) | End::Awaited => None,
         };
         Smtp {
             host: self.route.gateway.endpoint.host.clone(),
@@ -106,7 +113,7 @@ impl Case<'_> {
             tls: last.tls.map(str::to_owned),
             code: reply.map(|reply| reply.code),
             enhanced: reply.and_then(Reply::enhanced),
-            text: reply.map(Reply::text),
+            text: reply.map(|reply| plain(&reply.text())),
         }
     }
 
@@ -135,8 +142,9 @@ impl Case<'_> {
         }
         if let Some(began) = attempt.data_began {
             // A copy may be seen before the final reply comes; a lost reply leaves the dot as the end of DATA.
-            let end = match (&attempt.end, attempt.dot) {
-                (End::ReplyLost(_), Some(dot)) => dot,
+            let end = match (&attempt.end, attempt.dot, seen) {
+                (End::ReplyLost(_), Some(dot), _) => dot,
+                (End::Awaited, _, Some(seen)) => seen,
                 _ => attempt.ended,
             };
             let end = seen.map_or(end, |seen| if seen.mono < end.mono { seen } else { end });
@@ -156,11 +164,12 @@ fn attempt_record(attempt: &Attempt) -> AttemptRecord {
         End::Refused(phase, reply) => (*phase, Some(reply.code), reply.raw.to_string()),
         End::Broken(phase, failure) => (*phase, None, failure.what.clone()),
         End::ReplyLost(failure) => (Phase::Data, None, failure.what.clone()),
+        End::Awaited => (Phase::Data, None, String::new()),
     };
     AttemptRecord {
         address: attempt.address,
         phase,
         code,
-        text,
+        text: plain(&text),
     }
 }

@@ -56,12 +56,23 @@ pub struct Judgement {
 }
 
 impl Case<'_> {
-    /// The attempt that handed the message over, if one did.
+    /// The attempt that handed the message over, if one did. A server may refuse a message after the dot and deliver it
+    /// all the same: then the copy tells.
     pub fn handed_over(&self) -> Option<&Attempt> {
         self.attempts
             .iter()
             .rev()
-            .find(|attempt| matches!(attempt.end, End::Accepted(_) | End::ReplyLost(_)))
+            .find(|attempt| match attempt.end {
+                End::Accepted(_) | End::ReplyLost(_) | End::Awaited => true,
+                End::Refused(..) | End::Broken(..) => {
+                    attempt.dot.is_some() && !self.copies.is_empty()
+                }
+            })
+    }
+
+    /// Whether an attempt came to MAIL and was put off.
+    fn was_deferred(&self) -> bool {
+        self.attempts.iter().any(super::super::probe::facts::Attempt::is_deferral)
     }
 
     /// From the first attempt's start to the accepted one's.
@@ -158,17 +169,18 @@ fn outcome(case: &Case<'_>) -> (Outcome, Code) {
             }
         }
         (End::Broken(phase, failure), _)
-            if phase.is_before_mail() || failure.code == Code::TooLarge =>
+            if (phase.is_before_mail() && !case.was_deferred())
+                || failure.code == Code::TooLarge =>
         {
             (Outcome::Unsent, failure.code)
         }
         (_, Close::Interrupted) => (Outcome::Unfinished, Code::Interrupted),
         (End::Refused(..) | End::Broken(..), _) => (Outcome::Deferred, Code::Deferred),
-        (End::Accepted(_) | End::ReplyLost(_), Close::Blind(blindness)) => {
+        (End::Accepted(_) | End::ReplyLost(_) | End::Awaited, Close::Blind(blindness)) => {
             (Outcome::Unseen, blindness.failure.code)
         }
         (End::Accepted(_), _) => (Outcome::Missing, Code::Missing),
-        (End::ReplyLost(_), _) => (Outcome::Missing, Code::ReplyLost),
+        (End::ReplyLost(_) | End::Awaited, _) => (Outcome::Missing, Code::ReplyLost),
     }
 }
 

@@ -92,6 +92,8 @@ pub enum End {
     Broken(Phase, Failure),
     /// The message was handed over, its final reply never came.
     ReplyLost(Failure),
+    /// The message is handed over, its final reply has not come yet.
+    Awaited,
 }
 
 /// What stands between our address and the gateway: scanners often treat these differently.
@@ -139,6 +141,20 @@ pub struct Attempt {
     pub end: End,
     /// Both sides' lines, where asked for; message content and secrets are not in it.
     pub transcript: Vec<String>,
+}
+
+impl Attempt {
+    /// Whether it was put off in a way that asks for another try: by a 4xx, or by a connection lost after MAIL, which
+    /// counts as one (RFC 5321 §3.8).
+    pub fn is_deferral(&self) -> bool {
+        match &self.end {
+            End::Refused(_, reply) => reply.is_transient(),
+            End::Broken(phase, failure) => {
+                !phase.is_before_mail() && failure.code != Code::TooLarge
+            }
+            End::Accepted(_) | End::ReplyLost(_) | End::Awaited => false,
+        }
+    }
 }
 
 /// How a copy was noticed.

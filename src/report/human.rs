@@ -276,7 +276,8 @@ fn wrapped(out: &mut String, text: &str, width: Option<usize>) -> fmt::Result {
     };
     let options = textwrap::Options::new(width.max(40))
         .initial_indent(INDENT)
-        .subsequent_indent(INDENT);
+        .subsequent_indent(INDENT)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
     for line in textwrap::wrap(text, options) {
         writeln!(out, "{line}")?;
     }

@@ -115,7 +115,7 @@ impl Submitter {
                     .await;
                 reset.is_ok_and(|reply| reply.is_positive())
             }
-            End::Refused(..) | End::Broken(..) | End::ReplyLost(_) => false,
+            End::Refused(..) | End::Broken(..) | End::ReplyLost(_) | End::Awaited => false,
         };
         trip.transcript
             .append(&mut session.conversation.take_transcript());
@@ -347,9 +347,12 @@ impl Submitter {
         let shown = format!("AUTH {mechanism} <hidden>");
         let mut reply = conversation.secret(command, &shown, *timeout).await;
         let mut told = None;
-        while let Ok(challenge) = &reply
-            && challenge.code == 334
-        {
+        // LOGIN has two challenges, the others none and one more to tell an error: who asks on is not answered.
+        for _ in 0..3 {
+            let Ok(challenge) = &reply else { break };
+            if challenge.code != 334 {
+                break;
+            }
             // XOAUTH2 tells what is wrong in a challenge that wants an empty answer.
             let answer = answers
                 .next()
@@ -430,7 +433,7 @@ impl Submitter {
         let lost = |error: &NoReply| End::ReplyLost(self.failure(Phase::Data, error));
         let (dot, sent) = conversation.dot(limit).await;
         trip.dot = Some(dot);
-        handed_over(trip.so_far(lost(&NoReply::Slow(Duration::ZERO))));
+        handed_over(trip.so_far(End::Awaited));
         sent.map_err(|error| lost(&error))?;
         match conversation.reply(self.gateway.final_timeout).await {
             Ok(reply) if reply.is_positive() => Ok(reply),

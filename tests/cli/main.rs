@@ -15,6 +15,7 @@ mod commands;
 mod examples;
 mod help;
 mod keys;
+mod lab;
 mod readme;
 mod schema;
 mod secrets;

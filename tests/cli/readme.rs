@@ -21,7 +21,7 @@ fn blocks(language: &str) -> Vec<String> {
                 block.push('\n');
             }
             None if text == format!("```{language}") => {
-                open = Some((line.len() - text.len(), String::new()))
+                open = Some((line.len() - text.len(), String::new()));
             }
             None => {}
         }

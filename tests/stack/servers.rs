@@ -26,13 +26,7 @@ pub(crate) struct Stack {
 /// The servers that all tests share, or `None`, said loudly, where there can be none.
 pub(crate) fn shared() -> Option<&'static Stack> {
     static SHARED: OnceLock<Result<Stack, String>> = OnceLock::new();
-    let started = SHARED.get_or_init(|| {
-        let output = script(&["install"]);
-        if !output.status.success() {
-            return Err(complaint(&output));
-        }
-        Stack::up()
-    });
+    let started = SHARED.get_or_init(Stack::up);
     let why = match started {
         Ok(stack) => return Some(stack),
         Err(why) => why,

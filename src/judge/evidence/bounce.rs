@@ -43,7 +43,8 @@ fn value(group: &str, name: &str) -> Option<String> {
     let value = fields.field(name)?;
     let value = value.split_once(';').map_or(value, |(_, value)| value);
     let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
-    Some(value.chars().take(300).collect())
+    let printable = value.replace(char::is_control, "\u{fffd}");
+    Some(printable.chars().take(300).collect())
 }
 
 #[cfg(test)]

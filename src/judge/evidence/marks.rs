@@ -34,6 +34,7 @@ pub(super) fn read(mail: &Mail<'_>, prefixes: &[String]) -> BTreeMap<String, Mar
         let value = String::from_utf8_lossy(field.raw);
         let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
         let positive = is_positive(name, &value.to_ascii_lowercase());
+        let value = value.replace(char::is_control, "\u{fffd}");
         let kept = value.chars().take(KEPT).collect();
         // Of several fields of one name the positive one counts: another filter's "no" does not take it back.
         let mark = marks.entry((*name).to_owned()).or_insert(Mark {

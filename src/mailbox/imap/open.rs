@@ -126,7 +126,7 @@ async fn log_in(
     }
     let password = login.password.reveal().await.map_err(|error| {
         let what = format!("the password of mailbox {}: {error}", mailbox.name);
-        final_refusal(Code::MailboxRefused, what, "")
+        final_refusal(Code::Secret, what, "")
     })?;
     let secret = password.expose_secret();
     // The command's quoted strings hold no more than ASCII (RFC 9051 §4.3).

@@ -253,7 +253,7 @@ async fn log_in(wire: &mut Wire, mailbox: &Mailbox) -> Result<(), Blindness> {
     }
     let password = login.password.reveal().await.map_err(|error| {
         let what = format!("the password of mailbox {}: {error}", mailbox.name);
-        final_refusal(Code::MailboxRefused, what, "")
+        final_refusal(Code::Secret, what, "")
     })?;
     let secret = password.expose_secret();
     let result = match login.auth {

@@ -111,25 +111,22 @@ impl Watcher {
         let mut session = Session::open(&self.mailbox, tls).await?;
         pace.meet(session.peer());
         self.login_delay = session.can.login_delay.unwrap_or_default();
-        let listed = session.list().await?;
-        self.delete(&mut session, &listed).await?;
-        let found = self.read_new(&mut session, &listed, begun).await?;
-        // What was read counts though the goodbye fails; what was deleted may come back then, and is known by its id.
-        session.quit().await?;
-        pace.found(!found.is_empty());
-        self.wires.sighted(&self.mailbox.name, found).await;
-        Ok(())
-    }
-
-    async fn delete(&mut self, session: &mut Session, listed: &[Listed]) -> Result<(), Pop3Error> {
+        let mut messages = Vec::new();
+        for message in session.list().await? {
+            let id = self.id(&mut session, &message).await?;
+            messages.push((message, id));
+        }
         if self.mailbox.cleanup == Cleanup::Delete {
-            for message in listed {
-                let id = self.id(session, message).await?;
-                if self.backlog.contains(&id) {
-                    session.delete(message.number).await?;
-                }
+            for (message, _) in messages.iter().filter(|(_, id)| self.backlog.contains(id)) {
+                session.delete(message.number).await?;
             }
         }
+        let found = self.read_new(&mut session, &messages, begun).await?;
+        self.known = Some(messages.into_iter().map(|(_, id)| id).collect());
+        pace.found(!found.is_empty());
+        self.wires.sighted(&self.mailbox.name, found).await;
+        // Only a goodbye deletes: without one, the next session tries again.
+        session.quit().await?;
         self.backlog.clear();
         Ok(())
     }
@@ -148,29 +145,23 @@ impl Watcher {
     }
 
     async fn read_new(
-        &mut self,
+        &self,
         session: &mut Session,
-        listed: &[Listed],
+        messages: &[(Listed, String)],
         begun: Stamp,
     ) -> Result<Vec<Sighting>, Pop3Error> {
-        let is_first = self.known.is_none();
         let is_awaited = self.wires.interest.borrow().oldest.is_some();
-        let skipped = match (is_first, is_awaited) {
-            (false, _) => 0,
-            (true, true) => listed.len().saturating_sub(READ_BACK),
-            (true, false) => listed.len(),
+        let skipped = match (&self.known, is_awaited) {
+            (Some(_), _) => 0,
+            (None, true) => messages.len().saturating_sub(READ_BACK),
+            (None, false) => messages.len(),
         };
-        let before = self.known.take().unwrap_or_default();
-        let mut now = HashSet::with_capacity(listed.len());
+        let is_known = |id: &String| self.known.as_ref().is_some_and(|known| known.contains(id));
+        let is_new = |id: &String| !is_known(id) && !self.backlog.contains(id);
         let mut found = Vec::new();
-        for (position, message) in listed.iter().enumerate() {
-            let id = self.id(session, message).await?;
-            if position >= skipped && !before.contains(&id) {
-                found.extend(self.read(session, message, &id, begun).await?);
-            }
-            now.insert(id);
+        for (message, id) in messages.iter().skip(skipped).filter(|(_, id)| is_new(id)) {
+            found.extend(self.read(session, message, id, begun).await?);
         }
-        self.known = Some(now);
         Ok(found)
     }
 
