@@ -72,7 +72,7 @@ impl Case<'_> {
 
     /// Whether an attempt came to MAIL and was put off.
     fn was_deferred(&self) -> bool {
-        self.attempts.iter().any(super::super::probe::facts::Attempt::is_deferral)
+        self.attempts.iter().any(Attempt::is_deferral)
     }
 
     /// From the first attempt's start to the accepted one's.
