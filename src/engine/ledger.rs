@@ -3,32 +3,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use uuid::Uuid;
 
+use super::flight::{Flight, Next, Stage};
 use crate::clock::Stamp;
 use crate::config::plan::Route;
 use crate::judge::evidence::{self, Copy};
-use crate::judge::record::Identity;
-use crate::judge::verdict::{Case, Close};
+use crate::judge::verdict::Close;
 use crate::mailbox::Interest;
-use crate::probe::facts::{Attempt, Blindness, End, Failure, Look, Place, Sighting};
+use crate::probe::facts::{Attempt, Blindness, Failure, Look, Place, Sighting};
 use crate::probe::message::{Kind, Manifest};
 use crate::probe::name::MailboxName;
-use crate::probe::outcome::{Code, Outcome, Phase};
+use crate::probe::outcome::{Code, Outcome};
 use crate::probe::payload::Payload;
-use crate::probe::record::{Bounce, Record};
+use crate::probe::record::Record;
 use crate::smtp::submit::Submission;
-
-/// A 4xx is tried again after this share of `defer_for`, then at growing intervals.
-const FIRST_RETRY_SHARE: u32 = 60;
-/// The bounds of that first interval.
-const FIRST_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// Each interval is so much longer than the last.
-const RETRY_GROWTH: f64 = 1.7;
-/// No interval is longer than this.
-const LONGEST_RETRY: Duration = Duration::from_mins(5);
 
 /// A probe that is to be sent.
 #[derive(Clone, Debug)]
@@ -83,37 +74,6 @@ pub enum Effect {
     Deferred(Uuid, Instant),
     /// This probe has its outcome.
     Settled(Uuid),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Stage {
-    /// An attempt is under way.
-    Submitting,
-    /// Put off by a 4xx until then.
-    Deferred(Instant),
-    /// Accepted; a copy is due by then.
-    Travelling(Instant),
-    /// It has its outcome.
-    Settled(Close),
-}
-
-#[derive(Clone, Debug)]
-struct Flight {
-    route: Arc<Route>,
-    payload: Payload,
-    expect: Arc<[Outcome]>,
-    manifest: Manifest,
-    /// Dropped with the outcome: nothing is sent again.
-    submission: Option<Box<Submission>>,
-    due: Stamp,
-    began: Stamp,
-    stage: Stage,
-    attempts: Vec<Attempt>,
-    /// Whether the last of the attempts is one whose reply is still awaited.
-    awaits_reply: bool,
-    retries: u32,
-    copies: Vec<Copy>,
-    bounce: Option<Bounce>,
 }
 
 /// One mailbox, as far as probes depend on it.
@@ -420,69 +380,6 @@ impl Ledger {
         }
         self.open -= 1;
         effects.push(Effect::Settled(id));
-    }
-}
-
-enum Next {
-    Travel(Instant),
-    Retry(Instant),
-    Settle,
-}
-
-impl Flight {
-    /// What follows from the last attempt.
-    fn after_attempt(&self, now: Stamp) -> Next {
-        let (Some(first), Some(last)) = (self.attempts.first(), self.attempts.last()) else {
-            return Next::Settle;
-        };
-        let gone_stale = last.kept
-            && match &last.end {
-                End::Broken(Phase::Mail, failure) => failure.code != Code::TooLarge,
-                End::Refused(Phase::Mail, reply) => reply.code == 421,
-                _ => false,
-            };
-        let passing = match &last.end {
-            End::Accepted(_) | End::ReplyLost(_) | End::Awaited => {
-                return Next::Travel(last.started.mono + self.route.deadline);
-            }
-            End::Refused(..) => last.is_deferral(),
-            // Once it was put off, a gateway that is briefly gone is no other case.
-            End::Broken(..) => self.attempts.iter().any(Attempt::is_deferral),
-        };
-        let until = first.started.mono + self.route.defer_for;
-        if gone_stale && now.mono < until {
-            return Next::Retry(now.mono);
-        }
-        if !passing || now.mono >= until {
-            return Next::Settle;
-        }
-        let share = self.route.defer_for / FIRST_RETRY_SHARE;
-        let base = share.clamp(FIRST_RETRY.0, FIRST_RETRY.1);
-        let growth = RETRY_GROWTH.powi(i32::try_from(self.retries.min(20)).unwrap_or(20));
-        let interval = base.mul_f64(growth).min(LONGEST_RETRY);
-        Next::Retry((now.mono + interval).min(until))
-    }
-
-    fn record(&self, id: Uuid, instance: &str) -> Record {
-        let open = Close::Interrupted;
-        let case = Case {
-            route: &self.route,
-            payload: self.payload,
-            expect: &self.expect,
-            attempts: &self.attempts,
-            copies: &self.copies,
-            bounce: self.bounce.as_ref(),
-            close: match &self.stage {
-                Stage::Settled(close) => close,
-                Stage::Submitting | Stage::Deferred(_) | Stage::Travelling(_) => &open,
-            },
-        };
-        case.record(Identity {
-            id,
-            instance,
-            due_at: self.due.wall,
-            began_at: Some(self.began.wall),
-        })
     }
 }
 

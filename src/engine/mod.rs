@@ -2,6 +2,7 @@
 //! channels are here; what any of it means is decided by the ledger and the judge.
 
 mod collect;
+mod flight;
 pub mod ledger;
 pub mod run;
 mod send;

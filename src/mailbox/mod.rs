@@ -13,7 +13,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::plan::{Mailbox, Protocol};
+use crate::config::plan::{Mailbox, Protocol, Security};
+use crate::net::dial;
+use crate::net::stream::Stream;
+use crate::net::tls::Tls;
 use crate::probe::facts::{Blindness, Failure, Look, Place, Sighting};
 use crate::probe::name::MailboxName;
 use crate::probe::outcome::Code;
@@ -109,6 +112,28 @@ impl Wires {
                 },
             }
         }
+    }
+}
+
+/// A stream to the mailbox's server, with TLS where it begins with that.
+async fn reach(mailbox: &Mailbox, tls: &Tls) -> Result<Stream, Blindness> {
+    let Mailbox {
+        endpoint,
+        timeout: limit,
+        security,
+        ..
+    } = mailbox;
+    let addresses = dial::look_up(endpoint, *limit).await.map_err(retry)?;
+    let address = addresses
+        .first()
+        .copied()
+        .unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
+    let tcp = dial::connect(address, *limit).await.map_err(retry)?;
+    match security {
+        Security::Implicit => dial::secure(tls, endpoint.bare_host(), tcp, *limit)
+            .await
+            .map_err(retry),
+        Security::None | Security::Opportunistic | Security::Starttls => Ok(Stream::Plain(tcp)),
     }
 }
 

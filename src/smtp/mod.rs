@@ -1,4 +1,6 @@
 //! Speaking SMTP (RFC 5321) to a gateway: failure is data here, never an error of ours.
 
 pub mod conversation;
+mod open;
 pub mod submit;
+mod trip;

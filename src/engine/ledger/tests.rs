@@ -1,14 +1,15 @@
 //! Whatever order events come in, a probe gets one outcome, and the right one.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::config;
-use crate::probe::facts::{Reply, SeenBy, Step, Uid, Vantage};
+use crate::probe::facts::{End, Reply, SeenBy, Step, Uid, Vantage};
 use crate::probe::message::{Draft, Recognised, compose};
-use crate::probe::outcome::Verdict;
+use crate::probe::outcome::{Phase, Verdict};
 use crate::probe::tag::{Instance, Signer, Tag};
 
 const CONFIG: &str = r#"

@@ -3,6 +3,7 @@
 mod cleanup;
 mod folder;
 mod guard;
+mod idle;
 mod open;
 pub mod session;
 pub mod utf7;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::guard::Guard;
 use super::session::{ImapError, Session};
 use crate::config::plan::{Auth, Mailbox, Security, Trust};
-use crate::mailbox::{final_refusal, retry, sasl};
+use crate::mailbox::{final_refusal, reach, retry, sasl};
 use crate::net::dial;
 use crate::net::stream::Stream;
 use crate::net::tls::Tls;
@@ -23,23 +23,11 @@ const GREETING: &str = "the greeting";
 /// Connects, secures, logs in.
 pub(super) async fn open(mailbox: &Mailbox, tls: &Tls) -> Result<Session, Blindness> {
     let Mailbox {
-        endpoint,
         timeout: limit,
         security,
         ..
     } = mailbox;
-    let addresses = dial::look_up(endpoint, *limit).await.map_err(retry)?;
-    let address = addresses
-        .first()
-        .copied()
-        .unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
-    let tcp = dial::connect(address, *limit).await.map_err(retry)?;
-    let stream = match security {
-        Security::Implicit => dial::secure(tls, endpoint.bare_host(), tcp, *limit)
-            .await
-            .map_err(retry)?,
-        _ => Stream::Plain(tcp),
-    };
+    let stream = reach(mailbox, tls).await?;
     let mut client = greeted(stream, mailbox).await?;
     if *security == Security::Starttls {
         client = starttls(client, mailbox, tls).await?;

@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_imap::imap_proto::{
-    Capability, MailboxDatum, NameAttribute, Response, ResponseCode, Status, StatusAttribute,
+    Capability, MailboxDatum, NameAttribute, Outcome, RequestId, Response, ResponseCode, Status,
+    StatusAttribute,
 };
 use thiserror::Error;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::guard::Guard;
@@ -111,12 +113,12 @@ pub struct Abilities {
 /// An authenticated session.
 #[derive(Debug)]
 pub struct Session {
-    inner: async_imap::Session<Guard<Stream>>,
-    limit: Duration,
+    pub(super) inner: async_imap::Session<Guard<Stream>>,
+    pub(super) limit: Duration,
     /// What the server can do.
     pub can: Abilities,
     /// Whether messages may have come since [`Session::take_news`] was last asked.
-    news: bool,
+    pub(super) news: bool,
 }
 
 impl Session {
@@ -162,68 +164,24 @@ impl Session {
         mut each: impl FnMut(&Response<'_>),
     ) -> Result<(), ImapError> {
         let name = verb(command);
-        let broken = |error: async_imap::error::Error| match error {
-            async_imap::error::Error::Io(error) => ImapError::Broken(name.clone(), error),
-            other => ImapError::Broken(name.clone(), io::Error::other(other.to_string())),
-        };
-        let limit = self.limit;
-        let slow = |_| ImapError::Slow {
-            command: name.clone(),
-            limit,
-        };
-        let id = timeout(limit, self.inner.run_command(command))
-            .await
-            .map_err(slow)?
-            .map_err(broken)?;
+        let id = self.send(&name, command).await?;
         // An untagged NO warns that what was asked may not have been done (RFC 9051 §7.1.2): where a look depends on it,
         // the tagged OK behind it proves nothing.
         let is_look = matches!(name.as_str(), "NOOP" | "STATUS" | "FETCH" | "UID FETCH");
-        let mut warning = None;
+        let mut warning = Ok(());
         loop {
-            let response = timeout(limit, self.inner.read_response())
-                .await
-                .map_err(slow)?
-                .map_err(|error| ImapError::Broken(name.clone(), error))?
-                .ok_or_else(|| ImapError::Closed(name.clone()))?;
+            let response = timeout(self.limit, self.inner.read_response()).await;
+            let response = received(&name, self.limit, response)?;
             match response.parsed() {
                 Response::Data {
-                    status: Status::No | Status::Bad,
+                    status: status @ (Status::No | Status::Bad),
                     outcome,
-                } if is_look => {
-                    warning = Some(
-                        outcome
-                            .information
-                            .as_deref()
-                            .unwrap_or_default()
-                            .to_owned(),
-                    );
-                }
+                } if is_look => warning = ended(&name, status, outcome),
                 Response::Done {
                     tag,
                     status,
                     outcome,
-                } if *tag == id => {
-                    let words = outcome
-                        .information
-                        .as_deref()
-                        .unwrap_or_default()
-                        .to_owned();
-                    return match (status, warning) {
-                        (Status::Ok, None) => Ok(()),
-                        (Status::Ok, Some(warning)) => Err(ImapError::No {
-                            command: name,
-                            words: warning,
-                        }),
-                        (Status::No, _) => Err(ImapError::No {
-                            command: name,
-                            words,
-                        }),
-                        _ => Err(ImapError::Bad {
-                            command: name,
-                            words,
-                        }),
-                    };
-                }
+                } if *tag == id => return ended(&name, status, outcome).and(warning),
                 other => {
                     self.note(other)?;
                     each(other);
@@ -232,8 +190,33 @@ impl Session {
         }
     }
 
+    /// Sends a command, under its name in errors, and gives its tag.
+    pub(super) async fn send(&mut self, name: &str, command: &str) -> Result<RequestId, ImapError> {
+        let sent = self.inner.run_command(command);
+        let sent = timeout(self.limit, sent)
+            .await
+            .map_err(|_| self.slow(name))?;
+        sent.map_err(|error| not_sent(name, error))
+    }
+
+    /// Sends a line that belongs to a command under way.
+    pub(super) async fn send_more(&mut self, name: &str, line: &str) -> Result<(), ImapError> {
+        let sent = self.inner.run_command_untagged(line);
+        let sent = timeout(self.limit, sent)
+            .await
+            .map_err(|_| self.slow(name))?;
+        sent.map_err(|error| not_sent(name, error))
+    }
+
+    fn slow(&self, name: &str) -> ImapError {
+        ImapError::Slow {
+            command: name.to_owned(),
+            limit: self.limit,
+        }
+    }
+
     /// What every response may bring, whatever was asked.
-    fn note(&mut self, response: &Response<'_>) -> Result<(), ImapError> {
+    pub(super) fn note(&mut self, response: &Response<'_>) -> Result<(), ImapError> {
         match response {
             Response::MailboxData(MailboxDatum::Exists(_)) => self.news = true,
             Response::Data {
@@ -317,84 +300,6 @@ impl Session {
         Ok(special.or(named))
     }
 
-    /// Waits with IDLE (RFC 2177) until the server says something of interest or `until` is done. Whether it said so.
-    pub async fn idle(&mut self, until: impl Future<Output = ()>) -> Result<bool, ImapError> {
-        const IDLE: &str = "IDLE";
-        let limit = self.limit;
-        let slow = |_| ImapError::Slow {
-            command: IDLE.into(),
-            limit,
-        };
-        let broken = |error: io::Error| ImapError::Broken(IDLE.into(), error);
-        let sent = |error: async_imap::error::Error| broken(io::Error::other(error.to_string()));
-        if self.news {
-            return Ok(true);
-        }
-        let id = timeout(limit, self.inner.run_command(IDLE))
-            .await
-            .map_err(slow)?
-            .map_err(sent)?;
-        let mut announced = false;
-        let mut started = false;
-        tokio::pin!(until);
-        loop {
-            let next = self.inner.read_response();
-            let response = if started {
-                if announced {
-                    break;
-                }
-                tokio::select! {
-                    () = &mut until => break,
-                    response = next => response,
-                }
-            } else {
-                timeout(limit, next).await.map_err(slow)?
-            };
-            let response = response
-                .map_err(broken)?
-                .ok_or_else(|| ImapError::Closed(IDLE.into()))?;
-            match response.parsed() {
-                Response::Continue(_) => started = true,
-                Response::Done {
-                    tag,
-                    status,
-                    outcome,
-                } if *tag == id => {
-                    let words = outcome
-                        .information
-                        .as_deref()
-                        .unwrap_or_default()
-                        .to_owned();
-                    let command = IDLE.to_owned();
-                    return match status {
-                        Status::Ok => Ok(self.news),
-                        Status::No => Err(ImapError::No { command, words }),
-                        _ => Err(ImapError::Bad { command, words }),
-                    };
-                }
-                other => {
-                    self.note(other)?;
-                    announced |= self.news;
-                }
-            }
-        }
-        timeout(limit, self.inner.run_command_untagged("DONE"))
-            .await
-            .map_err(slow)?
-            .map_err(sent)?;
-        loop {
-            let response = timeout(limit, self.inner.read_response())
-                .await
-                .map_err(slow)?
-                .map_err(broken)?
-                .ok_or_else(|| ImapError::Closed(IDLE.into()))?;
-            match response.parsed() {
-                Response::Done { tag, .. } if *tag == id => return Ok(announced),
-                other => self.note(other)?,
-            }
-        }
-    }
-
     /// The server's address.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.inner.get_ref().get_ref().peer().ok()
@@ -406,6 +311,44 @@ impl Session {
         // Nothing depends on a goodbye; BYE is its proper answer.
         let _ = self.run("LOGOUT", |_| ()).await;
     }
+}
+
+/// What a status response makes of a command.
+pub(super) fn ended(name: &str, status: &Status, outcome: &Outcome<'_>) -> Result<(), ImapError> {
+    let command = name.to_owned();
+    let words = outcome
+        .information
+        .as_deref()
+        .unwrap_or_default()
+        .to_owned();
+    match status {
+        Status::Ok => Ok(()),
+        Status::No => Err(ImapError::No { command, words }),
+        _ => Err(ImapError::Bad { command, words }),
+    }
+}
+
+/// A response, if one came whole and in time.
+pub(super) fn received<T>(
+    name: &str,
+    limit: Duration,
+    response: Result<io::Result<Option<T>>, Elapsed>,
+) -> Result<T, ImapError> {
+    let command = name.to_owned();
+    match response {
+        Ok(Ok(Some(response))) => Ok(response),
+        Ok(Ok(None)) => Err(ImapError::Closed(command)),
+        Ok(Err(error)) => Err(ImapError::Broken(command, error)),
+        Err(_) => Err(ImapError::Slow { command, limit }),
+    }
+}
+
+fn not_sent(name: &str, error: async_imap::error::Error) -> ImapError {
+    let error = match error {
+        async_imap::error::Error::Io(error) => error,
+        other => io::Error::other(other.to_string()),
+    };
+    ImapError::Broken(name.to_owned(), error)
 }
 
 /// The name of a command without its arguments: `UID FETCH`, `SELECT`.

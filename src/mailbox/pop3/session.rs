@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::config::plan::{Auth, Mailbox, Security, Trust};
-use crate::mailbox::{final_refusal, retry, sasl};
+use crate::mailbox::{final_refusal, reach, retry, sasl};
 use crate::net::dial::{self, seconds};
 use crate::net::stream::Stream;
 use crate::net::tls::Tls;
@@ -103,23 +103,11 @@ impl Session {
     /// Connects, secures, logs in.
     pub(super) async fn open(mailbox: &Mailbox, tls: &Tls) -> Result<Self, Blindness> {
         let Mailbox {
-            endpoint,
             timeout: limit,
             security,
             ..
         } = mailbox;
-        let addresses = dial::look_up(endpoint, *limit).await.map_err(retry)?;
-        let address = addresses
-            .first()
-            .copied()
-            .unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
-        let tcp = dial::connect(address, *limit).await.map_err(retry)?;
-        let stream = match security {
-            Security::Implicit => dial::secure(tls, endpoint.bare_host(), tcp, *limit)
-                .await
-                .map_err(retry)?,
-            _ => Stream::Plain(tcp),
-        };
+        let stream = reach(mailbox, tls).await?;
         let mut wire = Wire::new(stream, *limit);
         wire.status("the greeting").await?;
         if *security == Security::Starttls {
