@@ -276,9 +276,9 @@ fn show(
             continue;
         };
         let judged = if is_right(fate) {
-            "as expected".to_owned()
+            format!("as expected ({})", fate.verdict)
         } else {
-            format!("NOT as expected: {} ({})", fate.outcome, fate.verdict)
+            format!("NOT as expected ({}, {})", fate.outcome, fate.verdict)
         };
         writeln!(
             out,
