@@ -17,7 +17,7 @@ use crate::config::diagnostic::suggest;
 use crate::config::plan::{Plan, Route, Test};
 use crate::config::value::duration;
 use crate::engine::run::{Order, run};
-use crate::probe::outcome::Verdict;
+use crate::probe::outcome::{Outcome, Verdict};
 use crate::probe::payload::Payload;
 use crate::probe::record::Document;
 use crate::report::{document, human, json};
@@ -113,7 +113,11 @@ impl Check {
             () = self.watch_over(&stop) => bail!("interrupted twice: nothing more is waited for"),
         };
         let document = document::document(records, started.wall, Stamp::now().wall);
-        let interrupted = stop.is_cancelled();
+        let interrupted = stop.is_cancelled()
+            && document
+                .probes
+                .iter()
+                .any(|probe| matches!(probe.outcome, Outcome::Unfinished | Outcome::Skipped));
         match self.print(common, &document) {
             // Who stopped reading has seen enough; the exit code still tells.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}

@@ -63,6 +63,9 @@ pub enum SecretError {
     /// The command did not end.
     #[error("the secret's command {0} did not end within 30 seconds")]
     Slow(String),
+    /// More than one line in it.
+    #[error("the secret in {0} has more than one line: it must be the secret alone")]
+    Lines(String),
     /// Nothing in it.
     #[error("the secret in {0} is empty")]
     Empty(String),
@@ -80,6 +83,9 @@ impl Secret {
         let text = text.trim_end_matches(['\r', '\n']);
         if text.is_empty() {
             return Err(SecretError::Empty(self.to_string()));
+        }
+        if text.contains(['\r', '\n', '\0']) {
+            return Err(SecretError::Lines(self.to_string()));
         }
         Ok(text.into())
     }
@@ -143,5 +149,24 @@ impl fmt::Display for Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secret({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_line_break_at_the_end_is_not_part_of_it() {
+        let echo = |text: &str| Secret::Command(vec!["printf".into(), text.into()]);
+        let secret = echo("hunter 2\\r\\n").reveal().await.unwrap();
+        assert_eq!(secret.expose_secret(), "hunter 2");
+        let error = echo("hunter\\nDELE 1").reveal().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the secret in the output of printf has more than one line: it must be the secret alone"
+        );
     }
 }

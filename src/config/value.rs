@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+/// No duration of a config is longer.
+const LONGEST: Duration = Duration::from_hours(366 * 24);
+
 /// A duration like `90s`, `15m`, `1h 30m`; never zero, never negative.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let span: SignedDuration = text.parse().map_err(|_| {
@@ -14,6 +17,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         return Err(format!(
             "{text:?} is not a time one can wait for: it must be above zero"
         ));
+    }
+    if positive > LONGEST {
+        return Err(format!("{text:?} is longer than a year"));
     }
     Ok(positive)
 }
@@ -59,4 +65,32 @@ pub fn written(duration: Duration) -> String {
         "{:#}",
         SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_above_zero_and_within_a_year() {
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_mins(90)));
+        for wrong in ["0s", "-5s", "400d", "2562047788015215h", "soon", "30"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(
+            duration(&written(Duration::from_millis(2500))),
+            Ok(Duration::from_millis(2500))
+        );
+    }
+
+    #[test]
+    fn a_rate_is_kept_by_its_spacing() {
+        assert_eq!(
+            Rate::parse("120/m").map(Rate::spacing),
+            Ok(Duration::from_millis(500))
+        );
+        for wrong in ["60", "0/m", "1/d", "m/1"] {
+            assert!(Rate::parse(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -260,7 +260,14 @@ impl Ledger {
                 let Some(bounce) = evidence::bounce(&sighting.raw) else {
                     return;
                 };
-                flight.bounce = Some(bounce);
+                // A later word of a delay does not take a failure back.
+                if flight
+                    .bounce
+                    .as_ref()
+                    .is_none_or(|known| known.action != "failed")
+                {
+                    flight.bounce = Some(bounce);
+                }
             }
             Kind::Mail => {
                 if sighting.place.mailbox != flight.route.mailbox.name {

@@ -29,6 +29,9 @@ use crate::probe::record::Record;
 use crate::probe::tag::{Signer, Tag};
 use crate::smtp::submit::Submission;
 
+/// How long a mailbox that neither opens nor fails is waited for before anything is sent; the copies that come
+/// meanwhile are found by their time of arrival.
+const OPENING: Duration = Duration::from_mins(1);
 /// How long watchers may take to clean up and leave.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -132,6 +135,7 @@ pub async fn run(
     }
     let mut run = Run {
         opening: collector.names().cloned().collect(),
+        opens_by: Instant::now() + OPENING,
         pending: std::mem::take(&mut order.tests).into(),
         order,
         identity,
@@ -158,8 +162,9 @@ struct Run<'a> {
     ledger: Ledger,
     senders: BTreeMap<GatewayName, mpsc::UnboundedSender<Job>>,
     collector: Collector,
-    /// Mailboxes that have neither been looked at nor failed yet: nothing is sent before they have.
+    /// Mailboxes that have neither been looked at nor failed yet: nothing is sent before they have, or before that time.
     opening: BTreeSet<MailboxName>,
+    opens_by: Instant,
     random: SystemRandom,
     failed: bool,
 }
@@ -182,7 +187,8 @@ impl Run<'_> {
                 None
             };
             let wake = self.ledger.next_wake().map(Instant::from_std);
-            let next = until.into_iter().chain(wake).min();
+            let opening = (!self.opening.is_empty()).then_some(self.opens_by);
+            let next = until.into_iter().chain(wake).chain(opening).min();
             let event = tokio::select! {
                 biased;
                 () = stop.cancelled() => {
@@ -202,6 +208,9 @@ impl Run<'_> {
                     }
                 }
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
+                    if self.opens_by <= Instant::now() {
+                        self.opening.clear();
+                    }
                     if until.is_some_and(|until| until <= Instant::now()) {
                         return Ok(());
                     }

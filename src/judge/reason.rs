@@ -90,7 +90,7 @@ fn passed(case: &Case<'_>, outcome: Outcome) -> String {
         Outcome::Rejected => refused(case, "refused it"),
         Outcome::Deferred => refused(case, "put it off"),
         Outcome::Bounced => bounced(case),
-        Outcome::Missing => "was accepted and no copy came, as expected".into(),
+        Outcome::Missing => "was accepted and no copy came in time, as expected".into(),
         Outcome::Unsent => "could not be sent, as expected".into(),
         Outcome::Unseen | Outcome::Unfinished | Outcome::Skipped | Outcome::Answered => {
             outcome.to_string()

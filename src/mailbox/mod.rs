@@ -124,11 +124,15 @@ async fn reach(mailbox: &Mailbox, tls: &Tls) -> Result<Stream, Blindness> {
         ..
     } = mailbox;
     let addresses = dial::look_up(endpoint, *limit).await.map_err(retry)?;
-    let address = addresses
-        .first()
-        .copied()
-        .unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
-    let tcp = dial::connect(address, *limit).await.map_err(retry)?;
+    // The mailbox is not what is under test: whichever address answers will do.
+    let mut connected = Err(dial::no_address(endpoint));
+    for address in addresses {
+        connected = dial::connect(address, *limit).await;
+        if connected.is_ok() {
+            break;
+        }
+    }
+    let tcp = connected.map_err(retry)?;
     match security {
         Security::Implicit => dial::secure(tls, endpoint.bare_host(), tcp, *limit)
             .await

@@ -75,6 +75,10 @@ impl Pace {
             interval = interval.max(PUBLIC_RATE.mul_f64(-self.credit));
         }
         let next = last + interval;
+        if !self.is_local && self.credit < 0.0 {
+            // Many deadlines share a look.
+            return Some(next);
+        }
         // A deadline is looked at when it comes, whatever the pace.
         Some(
             interest

@@ -27,9 +27,18 @@ pub async fn look_up(endpoint: &Endpoint, limit: Duration) -> Result<Vec<SocketA
         .map_err(|error| failed(error.to_string()))?
         .collect();
     if addresses.is_empty() {
-        return Err(failed("it has no address".into()));
+        return Err(no_address(endpoint));
     }
     Ok(addresses)
+}
+
+/// A name that leads nowhere.
+pub fn no_address(endpoint: &Endpoint) -> Failure {
+    Failure {
+        code: Code::DnsFailed,
+        what: format!("looking up {}: it has no address", endpoint.host),
+        remedy: "check the name",
+    }
 }
 
 /// The TCP handshake. The stream sends small writes at once (`TCP_NODELAY)`: 40 ms of ours must not look like the server's.

@@ -150,7 +150,9 @@ impl Attempt {
         match &self.end {
             End::Refused(_, reply) => reply.is_transient(),
             End::Broken(phase, failure) => {
-                !phase.is_before_mail() && failure.code != Code::TooLarge
+                // A kept session that had died before MAIL says nothing about the message.
+                let stale = self.kept && *phase == Phase::Mail;
+                !phase.is_before_mail() && failure.code != Code::TooLarge && !stale
             }
             End::Accepted(_) | End::ReplyLost(_) | End::Awaited => false,
         }

@@ -1,5 +1,6 @@
 //! A received message as the judge reads it: its header fields as they stand, its leaves decoded.
 
+use jiff::Timestamp;
 use mail_parser::{Message, MessagePart, MimeHeaders, PartType};
 
 use crate::mime::{self, Parsed};
@@ -34,6 +35,13 @@ impl<'x> Mail<'x> {
     /// The subject, decoded (RFC 2047) and unfolded.
     pub fn subject(&self) -> Option<&str> {
         self.message.subject()
+    }
+
+    /// When the last server on the way says that it took the message: the date of the topmost Received field.
+    pub fn received_at(&self) -> Option<Timestamp> {
+        let (_, date) = self.field("Received")?.rsplit_once(';')?;
+        let date = mail_parser::DateTime::parse_rfc822(date.trim())?;
+        Timestamp::from_second(date.to_timestamp()).ok()
     }
 
     /// The media type of the whole, lower case, `text/plain` where none is declared.

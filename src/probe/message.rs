@@ -362,30 +362,57 @@ fn kind(mail: &Mail<'_>, carriers: &[Carrier]) -> Kind {
     if replied || is_reply(mail, carriers) {
         return Kind::Reply;
     }
-    let null_sender = mail.field("Return-Path") == Some("<>");
     let from_daemon = mail.field("From").is_some_and(|from| {
         let from = from.to_ascii_lowercase();
         from.contains("mailer-daemon") || from.contains("postmaster")
     });
     let is_original = carriers.contains(&Carrier::Header) || carriers.contains(&Carrier::MessageId);
-    if from_daemon && null_sender && !is_original {
+    if from_daemon && !is_original {
         return Kind::Report;
     }
     Kind::Mail
 }
 
-/// A person's reply: it has an identity of its own, and says `Re:` of our subject.
+/// A reply, by a person or a program: it has an identity of its own, and says so before our subject.
 fn is_reply(mail: &Mail<'_>, carriers: &[Carrier]) -> bool {
     const MARKS: &[&str] = &[
-        "re:", "aw:", "sv:", "antw:", "antwort:", "rif:", "res:", "odp:", "vs:", "ynt:",
+        "re",
+        "aw",
+        "sv",
+        "antw",
+        "antwort",
+        "rif",
+        "res",
+        "odp",
+        "vs",
+        "ynt",
+        "automatic reply",
+        "automatische antwort",
+        "réponse automatique",
+        "respuesta automática",
+        "out of office",
+        "abwesend",
+        "autoreply",
+        "auto-reply",
     ];
     let own = carriers.contains(&Carrier::Header) || carriers.contains(&Carrier::MessageId);
-    let subject = mail
-        .subject()
-        .unwrap_or_default()
-        .trim_start()
-        .to_lowercase();
-    !carriers.is_empty() && !own && MARKS.iter().any(|mark| subject.starts_with(mark))
+    if own || carriers.is_empty() {
+        return false;
+    }
+    let subject = mail.subject().unwrap_or_default().to_lowercase();
+    let mut rest = subject.trim_start();
+    // A gateway may have put its own mark in front: `[EXTERNAL] Re: …`.
+    while let Some((_, behind)) = rest
+        .strip_prefix('[')
+        .and_then(|inside| inside.split_once(']'))
+    {
+        rest = behind.trim_start();
+    }
+    // `Re[2]:` and `RE :` are written too.
+    rest.split_once(':').is_some_and(|(mark, _)| {
+        let mark = mark.split('[').next().unwrap_or(mark).trim_end();
+        MARKS.contains(&mark)
+    })
 }
 
 /// What a text's words come to: white space, quote marks and line breaks are not part of it.
@@ -605,7 +632,7 @@ mod tests {
             Kind::Reply
         );
         assert_eq!(
-            kind("Return-Path: <>\r\nFrom: MAILER-DAEMON@mx.example (Mail Delivery System)"),
+            kind("From: MAILER-DAEMON@mx.example (Mail Delivery System)"),
             Kind::Mail,
             "the first From counts"
         );

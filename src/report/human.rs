@@ -162,6 +162,14 @@ fn several(
         .filter(|probe| probe.started_at.is_some())
         .count();
     let lost = sent - times.len().min(sent);
+    let unknown = probes
+        .iter()
+        .filter(|probe| probe.verdict == Verdict::Unknown)
+        .count();
+    let unknown = match unknown {
+        0 => String::new(),
+        unknown => format!(", of {unknown} nothing can be said"),
+    };
     #[expect(clippy::cast_precision_loss, reason = "counts of probes fit 53 bits")]
     let share = if sent == 0 {
         0.0
@@ -170,7 +178,7 @@ fn several(
     };
     writeln!(
         out,
-        "{sent} sent, {} back, {lost} not ({share:.1}%)",
+        "{sent} sent, {} back, {lost} not ({share:.1}%){unknown}",
         times.len()
     )?;
     if let (Some(min), Some(max)) = (times.first(), times.last()) {

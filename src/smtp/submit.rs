@@ -202,6 +202,10 @@ fn mail(submission: &Submission, can: Capabilities) -> Mail {
     if can.eight_bit() && !submission.message.is_ascii() {
         parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
+    let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
+    if can.utf8() && !(is_ascii(&submission.from) && is_ascii(&submission.to)) {
+        parameters.push(MailParameter::SmtpUtfEight);
+    }
     if can.dsn() {
         parameters.push(other("RET", "HDRS"));
         parameters.push(other("ENVID", &submission.envelope_id));

@@ -162,6 +162,17 @@ impl Reader<'_> {
             },
         );
         let junk = keys.junk.as_ref().and_then(|junk| self.line("junk", junk));
+        if let (Some(Cleanup::Move(target)), Some(text)) = (&cleanup, &keys.cleanup) {
+            let is_junk = match junk.as_deref() {
+                None | Some("auto") => ["junk", "spam"].contains(&target.to_lowercase().as_str()),
+                Some(junk) => junk == target,
+            };
+            if is_junk || folders.contains(target) {
+                let message =
+                    format!("copies cannot be moved to {target:?}, which is watched for copies");
+                self.wrong(text.span(), message, None);
+            }
+        }
         Some(Mailbox {
             name: name.into(),
             protocol,

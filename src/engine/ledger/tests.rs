@@ -461,3 +461,43 @@ fn an_interrupt_leaves_what_is_known() {
         );
     }
 }
+
+/// A delivery report about a probe, with this action.
+fn report(world: &World, tag: Tag, (uid, seconds): (u32, u64), action: &str) -> Event {
+    let raw = format!(
+        "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n\
+         --b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n\r\n\
+         Final-Recipient: rfc822; echo@example.com\r\nAction: {action}\r\nStatus: 5.0.0\r\n--b--\r\n"
+    );
+    let Event::Sighted(mut sighting) = world.sighting(tag, (uid, seconds), "returns") else {
+        unreachable!()
+    };
+    sighting.recognised.kind = Kind::Report;
+    sighting.raw = raw.into_bytes().into();
+    Event::Sighted(sighting)
+}
+
+#[test]
+fn a_failure_stands_whatever_delays_are_reported_before_and_after() {
+    for order in [["delayed", "failed"], ["failed", "delayed"]] {
+        let mut world = World::new();
+        let tag = world.tag(1);
+        world.start(tag);
+        let accepted = world.attempt(0, 1, End::Accepted(reply(250)));
+        world.step(Event::Attempted(tag.id(), accepted), 1);
+        for (at, action) in (2..).zip(order) {
+            let uid = u32::try_from(at).unwrap();
+            world.step(report(&world, tag, (uid, at), action), at);
+        }
+        assert_eq!(world.settled, [tag.id()], "{order:?}");
+        assert_eq!(world.record(tag).outcome, Outcome::Bounced, "{order:?}");
+        assert_eq!(world.disposed, 2);
+        let copy = world.sighting(tag, (9, 5), "returns");
+        world.step(copy, 5);
+        assert_eq!(
+            world.record(tag).outcome,
+            Outcome::Delivered,
+            "a copy beats a bounce"
+        );
+    }
+}

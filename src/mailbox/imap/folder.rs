@@ -16,6 +16,8 @@ use crate::probe::tag::Signer;
 
 /// Of a header, this much is fetched.
 const HEADER_FETCHED: usize = 64 * 1024;
+/// More headers in one answer than any mailbox gets between two looks are not taken.
+const HEADERS_AT_MOST: usize = 100_000;
 /// So many bodies are asked for in one command.
 const BODIES_AT_ONCE: usize = 64;
 /// So many messages a step back when the place to begin at has been lost.
@@ -59,6 +61,14 @@ impl Folder {
             cursor: None,
             looked: None,
         }
+    }
+
+    /// Its name, and the UIDVALIDITY it was last read under.
+    pub(super) fn selected(&self) -> (Arc<str>, u32) {
+        (
+            Arc::clone(&self.name),
+            self.cursor.map_or(0, |cursor| cursor.validity),
+        )
     }
 
     /// Whether `status` says that something may be new here.
@@ -127,7 +137,7 @@ impl Folder {
                     return;
                 };
                 // `n:*` names the last message even when it is older than n (RFC 9051 §6.4.8).
-                if message.uid >= cursor.next {
+                if message.uid >= cursor.next && headers.len() < HEADERS_AT_MOST {
                     last = last.max(message.uid);
                     let header = Header {
                         uid: message.uid,
@@ -181,13 +191,16 @@ impl Folder {
                 else {
                     return;
                 };
-                unread.remove(&message.uid);
+                if !unread.remove(&message.uid) {
+                    return;
+                }
+                let bytes = message.bytes.get(..BODY_SEARCHED).unwrap_or(message.bytes);
                 let Some((header, tagged)) =
                     headers.iter().find(|(header, _)| header.uid == message.uid)
                 else {
                     return;
                 };
-                let recognised = recognise(message.bytes, signer);
+                let recognised = recognise(bytes, signer);
                 if recognised.tag.is_none() || recognised.kind == Kind::Reply {
                     return;
                 }
@@ -210,7 +223,7 @@ impl Folder {
                     delivered_at: header.delivered_at,
                     size: header.size,
                     recognised,
-                    raw: message.bytes.into(),
+                    raw: bytes.into(),
                 });
             })
             .await?;

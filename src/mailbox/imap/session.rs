@@ -23,6 +23,9 @@ use crate::net::stream::Stream;
 use crate::probe::facts::{Blindness, Failure};
 use crate::probe::outcome::Code;
 
+/// A whole command may take so many times what one response may.
+const PATIENCE: u32 = 10;
+
 /// What ended a command, or the session.
 #[derive(Debug, Error)]
 pub enum ImapError {
@@ -161,27 +164,42 @@ impl Session {
     pub async fn run(
         &mut self,
         command: &str,
-        mut each: impl FnMut(&Response<'_>),
+        each: impl FnMut(&Response<'_>),
     ) -> Result<(), ImapError> {
         let name = verb(command);
-        let id = self.send(&name, command).await?;
+        // Each response has its limit; a server that drips them has one for all.
+        let limit = self.limit * PATIENCE;
+        let ended = timeout(limit, self.exchange(&name, command, each)).await;
+        ended.unwrap_or(Err(ImapError::Slow {
+            command: name,
+            limit,
+        }))
+    }
+
+    async fn exchange(
+        &mut self,
+        name: &str,
+        command: &str,
+        mut each: impl FnMut(&Response<'_>),
+    ) -> Result<(), ImapError> {
+        let id = self.send(name, command).await?;
         // An untagged NO warns that what was asked may not have been done (RFC 9051 §7.1.2): where a look depends on it,
         // the tagged OK behind it proves nothing.
-        let is_look = matches!(name.as_str(), "NOOP" | "STATUS" | "FETCH" | "UID FETCH");
+        let is_look = matches!(name, "NOOP" | "STATUS" | "FETCH" | "UID FETCH");
         let mut warning = Ok(());
         loop {
             let response = timeout(self.limit, self.inner.read_response()).await;
-            let response = received(&name, self.limit, response)?;
+            let response = received(name, self.limit, response)?;
             match response.parsed() {
                 Response::Data {
                     status: status @ (Status::No | Status::Bad),
                     outcome,
-                } if is_look => warning = ended(&name, status, outcome),
+                } if is_look => warning = ended(name, status, outcome),
                 Response::Done {
                     tag,
                     status,
                     outcome,
-                } if *tag == id => return ended(&name, status, outcome).and(warning),
+                } if *tag == id => return ended(name, status, outcome).and(warning),
                 other => {
                     self.note(other)?;
                     each(other);

@@ -27,6 +27,8 @@ const IDLE_WORTH: Duration = Duration::from_millis(500);
 const IDLE_MOST: Duration = Duration::from_secs(290);
 /// The fastest looks follow each other.
 const FASTEST: Duration = Duration::from_millis(20);
+/// A session that lasted so long was a good one: what breaks it is no reason to stay away longer.
+const STEADY: Duration = Duration::from_secs(5);
 /// A look that finds nothing announced still reads, every so often: a server may have forgotten to say EXISTS.
 const READ_ANYWAY: u32 = 10;
 
@@ -105,6 +107,7 @@ impl Watcher {
         self.open_folders(session).await?;
         let mut pace = Pace::new(self.mailbox.poll, FASTEST, Stamp::now().mono);
         pace.meet(session.peer());
+        let opened = Stamp::now();
         let mut by = SeenBy::Poll;
         let mut since_read = 0;
         loop {
@@ -119,7 +122,9 @@ impl Watcher {
             let found = self.look(session, begun, by, thorough).await?;
             pace.found(found);
             self.tell(Event::Looked(Look { begun })).await;
-            back_off.reset();
+            if begun.since(opened) > STEADY {
+                back_off.reset();
+            }
             self.collect_backlog();
             self.clean_up(session).await?;
             if self.leaving {
@@ -225,18 +230,18 @@ impl Watcher {
     }
 
     async fn clean_up(&mut self, session: &mut Session) -> Result<(), Blindness> {
-        let Some(first) = self.folders.first().map(|folder| Arc::clone(&folder.name)) else {
+        let Some(first) = self.folders.first().map(Folder::selected) else {
             return Ok(());
         };
-        let mut selected = Arc::clone(&first);
+        let mut selected = first.clone();
         while let Some(((folder, validity), uids)) = self.backlog.pop_first() {
-            if folder != selected {
+            if folder != selected.0 {
                 let status = session.select(&folder).await?;
-                selected = Arc::clone(&folder);
-                if status.validity != validity {
-                    // The UIDs mean other messages now, if any: they are left alone.
-                    continue;
-                }
+                selected = (Arc::clone(&folder), status.validity);
+            }
+            if selected.1 != validity {
+                // The UIDs mean other messages now, if any: they are left alone.
+                continue;
             }
             match clean_up(session, &self.mailbox.cleanup, &uids).await {
                 Ok(()) => {}
@@ -251,8 +256,8 @@ impl Watcher {
                 }
             }
         }
-        if selected != first {
-            session.select(&first).await?;
+        if selected.0 != first.0 {
+            session.select(&first.0).await?;
         }
         Ok(())
     }

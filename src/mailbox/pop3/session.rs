@@ -18,6 +18,8 @@ use crate::net::tls::Tls;
 use crate::probe::facts::{Blindness, Failure};
 use crate::probe::outcome::Code;
 
+/// A whole answer may take so many times what one line may.
+const PATIENCE: u32 = 10;
 /// The longest line taken.
 const MAX_LINE: usize = 64 * 1024;
 /// The longest list taken: a mailbox of some hundred thousand messages.
@@ -367,18 +369,33 @@ impl Wire {
 
     /// Sends a command and gives the lines of its answer, dots unstuffed (RFC 1939 §3).
     async fn multiline(&mut self, command: &str, most: usize) -> Result<Vec<u8>, Pop3Error> {
-        self.command(command).await?;
         let name = command.split(' ').next().unwrap_or_default().to_owned();
+        // Each line has its limit; a server that drips them has one for all.
+        let limit = self.limit * PATIENCE;
+        let lines = timeout(limit, self.lines(command, &name, most)).await;
+        lines.unwrap_or(Err(Pop3Error::Slow {
+            command: name,
+            limit,
+        }))
+    }
+
+    async fn lines(
+        &mut self,
+        command: &str,
+        name: &str,
+        most: usize,
+    ) -> Result<Vec<u8>, Pop3Error> {
+        self.command(command).await?;
         let mut lines = Vec::new();
         loop {
-            let line = self.timed_line(&name).await?;
+            let line = self.timed_line(name).await?;
             if line == b"." {
                 return Ok(lines);
             }
             lines.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
             lines.extend_from_slice(b"\r\n");
             if lines.len() > most {
-                return Err(Pop3Error::TooLong(name, most));
+                return Err(Pop3Error::TooLong(name.to_owned(), most));
             }
         }
     }

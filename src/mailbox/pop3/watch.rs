@@ -15,6 +15,7 @@ use crate::mailbox::pace::{BackOff, Pace};
 use crate::mailbox::{Event, Wires};
 use crate::net::tls::Tls;
 use crate::probe::facts::{Blindness, Look, Place, SeenBy, Sighting, Uid};
+use crate::probe::mail::Mail;
 use crate::probe::message::{BODY_SEARCHED, Kind, recognise};
 use crate::probe::tag::Signer;
 
@@ -22,6 +23,10 @@ use crate::probe::tag::Signer;
 const FASTEST: Duration = Duration::from_millis(100);
 /// When probes were sent before the first session, so many of the newest messages are read.
 const READ_BACK: usize = 1000;
+/// A copy of ours is read up to this size.
+const LARGEST_COPY: usize = 32 * 1024 * 1024;
+/// However long a server wants logins to be apart, it is asked again after this.
+const LONGEST_DELAY: Duration = Duration::from_hours(1);
 /// What a person calls the only folder POP3 shows.
 const FOLDER: &str = "INBOX";
 
@@ -110,7 +115,11 @@ impl Watcher {
     async fn session(&mut self, tls: &Tls, begun: Stamp, pace: &mut Pace) -> Result<(), Blindness> {
         let mut session = Session::open(&self.mailbox, tls).await?;
         pace.meet(session.peer());
-        self.login_delay = session.can.login_delay.unwrap_or_default();
+        self.login_delay = session
+            .can
+            .login_delay
+            .unwrap_or_default()
+            .min(LONGEST_DELAY);
         let mut messages = Vec::new();
         for message in session.list().await? {
             let id = self.id(&mut session, &message).await?;
@@ -176,13 +185,16 @@ impl Watcher {
         let header = session.top(message.number).await?;
         let seen = Stamp::now();
         let tagged = header.is_some_and(|header| recognise(&header, &self.signer).tag.is_some());
-        if !fits(message) {
-            if tagged {
-                tracing::warn!(mailbox = %self.mailbox.name, size = message.size, "a probe's copy is too large to be read");
-            }
+        // A stranger's large message is not read; a copy of ours is, however much was added to it on the way.
+        let most = if tagged {
+            LARGEST_COPY
+        } else {
+            BODY_SEARCHED * 2
+        };
+        if !tagged && !fits(message) {
             return Ok(None);
         }
-        let raw = session.retrieve(message.number, BODY_SEARCHED * 2).await?;
+        let raw = session.retrieve(message.number, most).await?;
         let recognised = recognise(&raw, &self.signer);
         if recognised.tag.is_none() || recognised.kind == Kind::Reply {
             return Ok(None);
@@ -199,7 +211,8 @@ impl Watcher {
             looked_before: self
                 .looked
                 .filter(|before| begun.since(*before) > Duration::ZERO),
-            delivered_at: None,
+            // POP3 tells no time of arrival; the server that filed the message has written its own.
+            delivered_at: Mail::parse(&raw).and_then(|mail| mail.received_at()),
             size: message.size,
             recognised,
             raw: raw.into(),
