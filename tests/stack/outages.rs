@@ -1,12 +1,14 @@
 //! Servers that are away: all the time, for a while, or just when the copy comes.
 
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::check::reason_says;
-use crate::proxy::Proxy;
+use crate::proxy::{Answer, Proxy};
 use crate::servers::{own, shared};
 
 #[test]
@@ -124,4 +126,31 @@ fn an_smtp_server_behind_the_mailboxs_port_is_no_mailbox() {
     let check = check.mailbox("timeout", "1s").route("deadline", "1s");
     let report = check.route("blind_grace", "500ms").run();
     report.is(3, "unseen", "mailbox-unreadable");
+}
+
+#[test]
+fn what_waited_to_be_cleaned_up_is_not_looked_for_in_a_folder_made_anew() {
+    let Some(stack) = own() else { return };
+    let stack = Arc::new(stack);
+    stack.imap().create("Lists");
+    let swapped = AtomicBool::new(false);
+    let servers = Arc::clone(&stack);
+    let imap = Proxy::with(stack.port("IMAP"), move |command| {
+        if !command.starts_with("UID STORE") || swapped.swap(true, Ordering::SeqCst) {
+            return None;
+        }
+        // The copy had this UID; now it is somebody else's.
+        let mut imap = servers.imap();
+        imap.delete("Lists");
+        imap.create("Lists");
+        imap.append("Lists", b"Subject: not ours\r\n\r\nkeep me\r\n");
+        Some(Answer::Close)
+    });
+    let smtp = Proxy::recording(stack.port("SMTP_PLAIN"));
+    let check = stack.check().smtp_through(&smtp).imap_through(&imap);
+    let check = check.to("drop@example.test").mailbox("folders", ["Lists"]);
+    let running = check.with("--linger 3s").start();
+    let uid = stack.imap().append("Lists", &smtp.accepted_message());
+    running.finish().is(0, "delivered", "ok");
+    assert_eq!(stack.imap().contents("Lists"), [(uid, Vec::new())].into());
 }
