@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use secrecy::SecretString;
 use thiserror::Error;
 use tokio::process::Command;
@@ -91,6 +92,13 @@ impl Secret {
     }
 }
 
+/// A peer's words without the secret, should it quote what it was told; plain or in base64.
+pub fn without(words: &str, secret: &str) -> String {
+    words
+        .replace(secret, "<hidden>")
+        .replace(&BASE64.encode(secret.as_bytes()), "<hidden>")
+}
+
 fn read(path: &Path) -> Result<String, SecretError> {
     std::fs::read_to_string(path).map_err(|error| SecretError::File {
         path: path.to_owned(),
@@ -163,6 +171,10 @@ mod tests {
         let echo = |text: &str| Secret::Command(vec!["printf".into(), text.into()]);
         let secret = echo("hunter 2\\r\\n").reveal().await.unwrap();
         assert_eq!(secret.expose_secret(), "hunter 2");
+        assert_eq!(
+            without("-ERR hunter2, aHVudGVyMg==?", "hunter2"),
+            "-ERR <hidden>, <hidden>?"
+        );
         let error = echo("hunter\\nDELE 1").reveal().await.unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -1,6 +1,7 @@
 //! Logging in to a mailbox: what the mechanisms send, and what a refusal means.
 
 use crate::config::plan::Endpoint;
+use crate::config::secret::without;
 use crate::mailbox::final_refusal;
 use crate::probe::facts::Blindness;
 use crate::probe::outcome::Code;
@@ -27,7 +28,9 @@ pub(super) fn insecure(endpoint: &Endpoint) -> Blindness {
 }
 
 /// The server refused the login in these words.
-pub(super) fn refused(endpoint: &Endpoint, username: &str, words: &str) -> Blindness {
+pub(super) fn refused(endpoint: &Endpoint, login: (&str, &str), words: &str) -> Blindness {
+    let (username, secret) = login;
+    let words = &without(words, secret);
     let what = format!("{endpoint} refused the login of {username}: {words}");
     if is_passing(words) {
         let mut blindness = final_refusal(

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::clock::Stamp;
+use crate::config::secret::without;
 use crate::net::dial::seconds;
 use crate::probe::facts::Reply;
 
@@ -96,6 +97,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             .as_mut()
             .map(std::mem::take)
             .unwrap_or_default()
+    }
+
+    /// Hides a secret that the peer may have quoted in what was kept.
+    pub fn forget(&mut self, secret: &str) {
+        for line in self.transcript.iter_mut().flatten() {
+            *line = without(line, secret);
+        }
     }
 
     /// Sends a command and waits for its reply.

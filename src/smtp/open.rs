@@ -11,6 +11,7 @@ use super::conversation::{Capabilities, Conversation, NoReply};
 use super::submit::{Session, Submission, Submitter};
 use super::trip::Trip;
 use crate::config::plan::{self, Gateway, Security, Trust};
+use crate::config::secret::without;
 use crate::net::dial;
 use crate::net::stream::Stream;
 use crate::probe::facts::{End, Failure, Reply};
@@ -267,6 +268,10 @@ impl Submitter {
             let told = String::from_utf8_lossy(&told);
             reply.raw = format!("{}\n{} {told}", reply.raw, reply.code).into();
         }
+        if let Ok(reply) = &mut reply {
+            reply.raw = without(&reply.raw, password.expose_secret()).into();
+        }
+        conversation.forget(password.expose_secret());
         self.positive(Phase::Auth, reply).map(|_| ())
     }
 

@@ -139,7 +139,7 @@ async fn log_in(
             limit: *limit,
         })?;
     result.map_err(|(error, _client)| match said(error) {
-        Said::Refused(words) => sasl::refused(endpoint, &login.username, &words),
+        Said::Refused(words) => sasl::refused(endpoint, (&login.username, secret), &words),
         Said::Nothing(error) => error("LOGIN").into(),
     })
 }

@@ -267,7 +267,7 @@ async fn log_in(wire: &mut Wire, mailbox: &Mailbox) -> Result<(), Blindness> {
         if error.is_busy() || !matches!(error, Pop3Error::Refused { .. }) {
             return error.into();
         }
-        sasl::refused(endpoint, &login.username, &error.to_string())
+        sasl::refused(endpoint, (&login.username, secret), &error.to_string())
     })
 }
 
