@@ -16,12 +16,20 @@ pub(super) enum Config {
     Check,
     /// Print the config with defaults filled in and secrets hidden
     Show,
+    /// Print the JSON Schema of the config, for editors
+    Schema,
 }
 
 impl Config {
     pub(super) fn run(self, common: &Common) -> Result<Exit> {
+        if matches!(self, Self::Schema) {
+            let schema = serde_json::to_string_pretty(&config::file::schema())?;
+            writeln!(common.output(), "{schema}")?;
+            return Ok(Exit::OK);
+        }
         let (plan, path) = common.plan()?;
         match self {
+            Self::Schema => {}
             Self::Check => {
                 let routes = plan.routes.len();
                 let plural = if routes == 1 { "route" } else { "routes" };

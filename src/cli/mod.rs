@@ -14,8 +14,9 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use anstream::{AutoStream, ColorChoice};
+use anyhow::Result;
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 /// Exit codes: those of the monitoring plugins.
@@ -111,6 +112,13 @@ enum Command {
     /// Look at the config
     #[command(subcommand)]
     Config(config::Config),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
     /// Run the embedded mail stack by itself, with faults on request
     #[cfg(feature = "lab")]
     Lab(lab::Lab),
@@ -139,6 +147,8 @@ impl Cli {
         let result = match command {
             Command::Check(check) => check.run(&common).await,
             Command::Config(config) => config.run(&common),
+            Command::Completions { shell } => completions(&common, shell),
+            Command::Man => man(&common),
             #[cfg(feature = "lab")]
             Command::Demo(demo) => demo.run(&common).await,
             #[cfg(feature = "lab")]
@@ -212,6 +222,29 @@ impl Common {
         // Where standard error is closed, the exit code still tells.
         let _ = writeln!(self.error_output(), "{what}");
     }
+}
+
+fn completions(common: &Common, shell: clap_complete::Shell) -> Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "mailrobin", &mut script);
+    common.output().write_all(&script)?;
+    Ok(Exit::OK)
+}
+
+/// The manual page of the whole, and of every command behind it.
+fn man(common: &Common) -> Result<Exit> {
+    let mut out = common.output();
+    let mut whole = Cli::command().disable_help_subcommand(true);
+    whole.build();
+    clap_mangen::Man::new(whole.clone()).render(&mut out)?;
+    for command in whole.get_subcommands() {
+        let name = format!("mailrobin {}", command.get_name());
+        writeln!(out, ".SH {}", name.to_uppercase())?;
+        let page = clap_mangen::Man::new(command.clone());
+        page.render_description_section(&mut out)?;
+        page.render_options_section(&mut out)?;
+    }
+    Ok(Exit::OK)
 }
 
 /// The width that results may have: the terminal's, or none off a terminal.

@@ -9,12 +9,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, Source, suggest};
-use super::file::File;
+use super::file::{self, File};
 
 /// The file as written, as far as it can be read; everything that cannot is in `found`.
 pub(super) fn read(text: &str, found: &mut Diagnostics) -> Option<File> {
     let (mut table, syntax) = DeTable::parse_recoverable(text);
-    let schema = schemars::schema_for!(File).to_value();
+    let schema = file::schema();
     let walk = Walk { root: &schema };
     walk.table(table.get_mut(), &schema, "", found);
     if let Some(error) = syntax.first() {

@@ -12,6 +12,11 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+/// The JSON Schema of a config, from the types below.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(File).to_value()
+}
+
 /// A value and where it stands.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]

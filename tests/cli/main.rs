@@ -19,3 +19,4 @@ mod lab;
 mod readme;
 mod schema;
 mod secrets;
+mod words;
