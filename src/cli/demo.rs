@@ -282,12 +282,12 @@ fn show(
         };
         writeln!(
             out,
-            "{} {:10}  {:9}  {judged} — {}",
+            "{} {:10}  {:9}  {judged}",
             report::badge(record.verdict),
             fate.name,
-            record.outcome,
-            fate.story
+            record.outcome
         )?;
+        writeln!(out, "      {}", fate.story)?;
         report::detail(&mut out, record, width)?;
     }
     out.push_str(NEXT);
@@ -295,12 +295,12 @@ fn show(
 }
 
 const NEXT: &str = "
-All of this went over TCP through a mail stack inside this program. Now with yours:
+All of this went over TCP through a mail stack inside this program. Now yours:
 
-  mailrobin lab > lab.toml              the same stack to play with; type `add drop`
-  mailrobin check -c lab.toml           in another terminal
-  mailrobin config check                what is wrong with a config of your own
-  mailrobin check                       its tests, once; the exit code is the verdict
+  mailrobin lab > lab.toml      the same stack to play with; type `add drop`
+  mailrobin check -c lab.toml   in another terminal
+  mailrobin config check        what is wrong with a config of your own
+  mailrobin check               its tests, once; the exit code is the verdict
 ";
 
 #[cfg(test)]

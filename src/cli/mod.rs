@@ -187,7 +187,7 @@ impl Common {
             .with_writer(io::stderr)
             .with_ansi(self.error_output().current_choice() != ColorChoice::Never);
         match self.log_format {
-            LogFormat::Text => subscriber.init(),
+            LogFormat::Text => subscriber.without_time().with_target(false).init(),
             LogFormat::Json => subscriber.json().init(),
         }
     }

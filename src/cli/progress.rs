@@ -1,6 +1,6 @@
 //! Progress on a terminal while probes travel: drawn on standard error, gone when the report comes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -49,6 +49,8 @@ impl Progress {
     /// Draws what is told until the run is over.
     pub(super) async fn follow(self, mut told: mpsc::UnboundedReceiver<run::Progress>) {
         let mut lines: HashMap<Uuid, ProgressBar> = HashMap::new();
+        // The same trouble is told once, however often it is met.
+        let mut said = HashSet::new();
         while let Some(event) = told.recv().await {
             match event {
                 run::Progress::Started { id, route, payload } if self.singly => {
@@ -73,11 +75,13 @@ impl Progress {
                     }
                 }
                 run::Progress::Blind(mailbox, blindness) => {
-                    if !self.expects_trouble {
+                    if !self.expects_trouble
+                        && said.insert((mailbox.clone(), blindness.failure.what.clone()))
+                    {
                         tracing::warn!(%mailbox, "{}", blindness.failure.what);
+                        self.total
+                            .set_message(format!("the mailbox {mailbox} cannot be read"));
                     }
-                    self.total
-                        .set_message(format!("the mailbox {mailbox} cannot be read"));
                 }
             }
         }

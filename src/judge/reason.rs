@@ -9,6 +9,9 @@ use crate::config::plan::Protocol;
 use crate::probe::facts::{Attempt, End, Failure, Reply};
 use crate::probe::outcome::{Code, Outcome, Verdict};
 
+/// A copy that lay unread for longer than the grain of its server's clock and this was not looked for meanwhile.
+const UNREAD: Duration = Duration::from_secs(2);
+
 /// The reason for a judgement, one line.
 pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
     let Judgement {
@@ -22,9 +25,10 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
     match code {
         Code::Ok => passed(case, outcome),
         Code::Slow => format!(
-            "came back after {}, slower than {}",
+            "came back after {}, slower than {}{}",
             took(case),
-            human(case.route.warn_after.unwrap_or_default())
+            human(case.route.warn_after.unwrap_or_default()),
+            aside(case)
         ),
         Code::Duplicate => format!(
             "came back {} times: a rule or a list forwards it more than once",
@@ -63,8 +67,8 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
             refused(case, &format!("put it off {times} in {}", deferred_for(case)))
         }
         Code::MailboxUnreadable | Code::MailboxRefused => unseen(case),
-        Code::Interrupted => "the run was interrupted while it was on its way".into(),
-        Code::NotStarted => "the run ended before it was sent".into(),
+        Code::Interrupted => "the run was interrupted, or its --timeout was over, before this came to its end".into(),
+        Code::NotStarted => "it was not sent: the run ended before, or --fail-fast held it back".into(),
         Code::DnsFailed
         | Code::ConnectFailed
         | Code::TlsFailed
@@ -83,7 +87,7 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
 
 fn passed(case: &Case<'_>, outcome: Outcome) -> String {
     match outcome {
-        Outcome::Delivered => format!("came back after {}", took(case)),
+        Outcome::Delivered => format!("came back after {}{}", took(case), aside(case)),
         Outcome::Tagged => format!("came back after {}, marked: {}", took(case), marks(case)),
         Outcome::Junked => format!("was filed as junk after {}", took(case)),
         Outcome::Altered => format!("came back altered after {}", took(case)),
@@ -95,6 +99,36 @@ fn passed(case: &Case<'_>, outcome: Outcome) -> String {
         Outcome::Unseen | Outcome::Unfinished | Outcome::Skipped | Outcome::Answered => {
             outcome.to_string()
         }
+    }
+}
+
+/// What else is worth knowing of a copy that came: that its mailbox could not be read for a while, or that the gateway
+/// never answered.
+fn aside(case: &Case<'_>) -> String {
+    let Some(copy) = case.copies.first() else {
+        return String::new();
+    };
+    let unread = copy
+        .delivered_at
+        .map(|delivered| copy.seen.wall.duration_since(delivered));
+    let unread = unread
+        .and_then(|unread| Duration::try_from(unread).ok())
+        .unwrap_or_default();
+    let unlooked = copy
+        .looked_before
+        .is_none_or(|before| copy.seen.since(before) > UNREAD);
+    if unlooked && unread > UNREAD {
+        let unread = human(Duration::from_secs(unread.as_secs()));
+        return format!("; its server had it {unread} before, but the mailbox could not be read");
+    }
+    match case.handed_over().map(|attempt| &attempt.end) {
+        Some(End::ReplyLost(failure)) => {
+            format!(
+                "; the gateway never answered the message ({}), so others would send it again",
+                failure.what
+            )
+        }
+        _ => String::new(),
     }
 }
 

@@ -134,7 +134,7 @@ async fn reach(mailbox: &Mailbox, tls: &Tls) -> Result<Stream, Blindness> {
     }
     let tcp = connected.map_err(retry)?;
     match security {
-        Security::Implicit => dial::secure(tls, endpoint.bare_host(), tcp, *limit)
+        Security::Implicit => dial::secure(tls, endpoint, tcp, *limit)
             .await
             .map_err(retry),
         Security::None | Security::Opportunistic | Security::Starttls => Ok(Stream::Plain(tcp)),

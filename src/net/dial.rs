@@ -73,16 +73,16 @@ pub async fn connect(address: SocketAddr, limit: Duration) -> Result<TcpStream, 
 /// The TLS handshake, verified as `tls` was made to.
 pub async fn secure(
     tls: &Tls,
-    host: &str,
+    endpoint: &Endpoint,
     tcp: TcpStream,
     limit: Duration,
 ) -> Result<Stream, Failure> {
     let failed = |why: String, remedy| Failure {
         code: Code::TlsFailed,
-        what: format!("TLS with {host}: {why}"),
+        what: format!("TLS with {endpoint}: {why}"),
         remedy,
     };
-    match timeout(limit, tls.connect(host.trim_matches(['[', ']']), tcp)).await {
+    match timeout(limit, tls.connect(endpoint.bare_host(), tcp)).await {
         Ok(Ok(session)) => Ok(Stream::Tls(Box::new(session))),
         Ok(Err(error)) => {
             let (why, remedy) = tls::explain(&error);

@@ -120,7 +120,16 @@ pub fn explain(error: &io::Error) -> (String, &'static str) {
         }
         _ => "look at the peer's TLS configuration",
     };
-    (error.to_string(), remedy)
+    let what = match error {
+        RustlsError::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
+            match i64::try_from(not_after.as_secs()).map(jiff::Timestamp::from_second) {
+                Ok(Ok(expired)) => format!("its certificate expired at {expired}"),
+                _ => error.to_string(),
+            }
+        }
+        _ => error.to_string(),
+    };
+    (what, remedy)
 }
 
 /// Accepts any certificate, but still checks that the peer holds its key.

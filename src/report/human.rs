@@ -114,14 +114,16 @@ fn single(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Result
 
 /// The lines below a probe's own: why, where its time went, and the server's words where it failed.
 pub fn detail(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Result {
-    if probe.verdict != Verdict::Pass {
+    // A lost reply is worth a word even where the copy came.
+    let reply_lost = probe.accepted_at.is_none() && probe.seen_at.is_some();
+    if probe.verdict != Verdict::Pass || reply_lost {
         wrapped(out, &format!("{} [{}]", probe.reason, probe.code), width)?;
     }
     if !probe.phases.is_empty() && probe.round_trip_ms.is_some() {
-        phases(out, probe)?;
+        phases(out, probe, width)?;
     }
     if probe.verdict == Verdict::Fail {
-        words(out, probe)?;
+        words(out, probe, width)?;
     }
     for line in &probe.transcript {
         writeln!(out, "{INDENT}{}", line.dimmed())?;
@@ -130,7 +132,7 @@ pub fn detail(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Re
 }
 
 /// The server's own words, line by line, where they say more than the reason already did.
-fn words(out: &mut String, probe: &Record) -> fmt::Result {
+fn words(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Result {
     let Some(last) = probe
         .attempts
         .last()
@@ -139,7 +141,7 @@ fn words(out: &mut String, probe: &Record) -> fmt::Result {
         return Ok(());
     };
     for line in last.text.lines().take(10) {
-        writeln!(out, "{INDENT}{} {line}", "S:".dimmed())?;
+        wrapped(out, &format!("S: {line}"), width)?;
     }
     Ok(())
 }
@@ -211,10 +213,9 @@ fn several(
             .count();
         writeln!(
             out,
-            "{INDENT}{} × {} {}",
-            alike,
-            probe.outcome,
-            badge(probe.verdict).trim_end()
+            "{INDENT}{} {alike} × {}, for example:",
+            badge(probe.verdict).trim_end(),
+            probe.outcome
         )?;
         detail(out, probe, width)?;
     }
@@ -228,7 +229,7 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
 }
 
 /// Where the time went: a bar and its legend.
-fn phases(out: &mut String, probe: &Record) -> fmt::Result {
+fn phases(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Result {
     let sum = |wanted: fn(Phase) -> bool| -> f64 {
         probe
             .phases
@@ -275,7 +276,13 @@ fn phases(out: &mut String, probe: &Record) -> fmt::Result {
         .filter(|(_, _, ms)| *ms > 0.0)
         .map(|(name, glyph, ms)| format!("{glyph} {name} {}", of_ms(*ms)))
         .collect();
-    writeln!(out, "{INDENT}{} {}", bar.cyan(), legend.join("  "))
+    let legend = legend.join("  ");
+    let fits = width.is_none_or(|width| INDENT.len() + BAR + 1 + legend.chars().count() <= width);
+    if fits {
+        writeln!(out, "{INDENT}{} {legend}", bar.cyan())
+    } else {
+        writeln!(out, "{INDENT}{}\n{INDENT}{legend}", bar.cyan())
+    }
 }
 
 fn wrapped(out: &mut String, text: &str, width: Option<usize>) -> fmt::Result {

@@ -45,7 +45,7 @@ impl Submitter {
         trip.mark(Phase::Connect);
         let tcp = tcp.map_err(broken(Phase::Connect))?;
         let stream = if self.gateway.security == Security::Implicit {
-            let secured = dial::secure(&self.tls, endpoint.bare_host(), tcp, *timeout).await;
+            let secured = dial::secure(&self.tls, endpoint, tcp, *timeout).await;
             trip.mark(Phase::Tls);
             secured.map_err(broken(Phase::Tls))?
         } else {
@@ -152,7 +152,7 @@ impl Submitter {
         let broken = |failure| End::Broken(Phase::Starttls, failure);
         let secured = match conversation.into_stream() {
             Ok((Stream::Plain(tcp), transcript)) => {
-                dial::secure(&self.tls, endpoint.bare_host(), tcp, *timeout)
+                dial::secure(&self.tls, endpoint, tcp, *timeout)
                     .await
                     .map(|stream| (stream, transcript))
             }

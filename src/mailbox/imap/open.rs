@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use super::guard::Guard;
-use super::session::{ImapError, Session};
+use super::session::{ImapError, Session, broken};
 use crate::config::plan::{Auth, Mailbox, Security, Trust};
 use crate::mailbox::{final_refusal, reach, retry, sasl};
 use crate::net::dial;
@@ -45,7 +45,7 @@ async fn greeted(stream: Stream, mailbox: &Mailbox) -> Result<Client<Guard<Strea
             command: GREETING.into(),
             limit,
         })?
-        .map_err(|error| ImapError::Broken(GREETING.into(), error))?
+        .map_err(|error| broken(GREETING.into(), error))?
         .ok_or_else(|| ImapError::Closed(GREETING.into()))?;
     match greeting.parsed() {
         Response::Data {
@@ -56,10 +56,7 @@ async fn greeted(stream: Stream, mailbox: &Mailbox) -> Result<Client<Guard<Strea
             let words = outcome.information.as_deref().unwrap_or_default();
             Err(ImapError::Bye(words.to_owned()).into())
         }
-        _ => {
-            let odd = io::Error::other("this is no IMAP greeting");
-            Err(ImapError::Broken(GREETING.into(), odd).into())
-        }
+        _ => Err(ImapError::Malformed(GREETING.into(), "this is no greeting".into()).into()),
     }
 }
 
@@ -90,7 +87,7 @@ async fn starttls(
     let Stream::Plain(tcp) = client.into_inner().into_inner() else {
         return Err(refused("TLS is there already".into()));
     };
-    let stream = dial::secure(tls, mailbox.endpoint.bare_host(), tcp, limit)
+    let stream = dial::secure(tls, &mailbox.endpoint, tcp, limit)
         .await
         .map_err(retry)?;
     Ok(Client::new(Guard::new(stream)))

@@ -54,6 +54,9 @@ pub enum ImapError {
     /// The connection broke, or what came is no IMAP.
     #[error("the connection broke at {0}: {1}")]
     Broken(String, io::Error),
+    /// What came is no IMAP.
+    #[error("{0} was answered with something that is no IMAP: {1}")]
+    Malformed(String, String),
     /// A message is there, but what is asked of it is not given.
     #[error("the server lists the message with UID {0}, but does not give its text")]
     Withheld(u32),
@@ -76,6 +79,7 @@ impl From<ImapError> for Blindness {
             ImapError::Slow { .. } => {
                 "the server may be overloaded: raise the mailbox's `timeout` if it is only slow"
             }
+            ImapError::Malformed(..) => "check the mailbox's host, port and `tls`",
             ImapError::Bye(_) | ImapError::Closed(_) | ImapError::Broken(..) => {
                 "it is tried again until it answers"
             }
@@ -356,8 +360,17 @@ pub(super) fn received<T>(
     match response {
         Ok(Ok(Some(response))) => Ok(response),
         Ok(Ok(None)) => Err(ImapError::Closed(command)),
-        Ok(Err(error)) => Err(ImapError::Broken(command, error)),
+        Ok(Err(error)) => Err(broken(command, error)),
         Err(_) => Err(ImapError::Slow { command, limit }),
+    }
+}
+
+/// A connection that broke, or that carries something else than IMAP: the library's error quotes what it could not read.
+pub(super) fn broken(command: String, error: io::Error) -> ImapError {
+    let text = error.to_string();
+    match text.rsplit_once(" during parsing of ") {
+        Some((_, quoted)) => ImapError::Malformed(command, quoted.chars().take(80).collect()),
+        None => ImapError::Broken(command, error),
     }
 }
 

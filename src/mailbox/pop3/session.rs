@@ -65,6 +65,8 @@ impl From<Pop3Error> for Blindness {
     fn from(error: Pop3Error) -> Self {
         let remedy = if error.is_busy() {
             "another session holds the mailbox; it is tried again"
+        } else if matches!(error, Pop3Error::Malformed(..)) {
+            "check the mailbox's host, port and `tls`"
         } else {
             "it is tried again until it answers"
         };
@@ -218,7 +220,7 @@ async fn stls(mut wire: Wire, mailbox: &Mailbox, tls: &Tls) -> Result<Wire, Blin
             received,
             ..
         } if received.is_empty() => {
-            let stream = dial::secure(tls, mailbox.endpoint.bare_host(), tcp, limit)
+            let stream = dial::secure(tls, &mailbox.endpoint, tcp, limit)
                 .await
                 .map_err(retry)?;
             Ok(Wire::new(stream, limit))
