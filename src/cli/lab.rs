@@ -57,6 +57,11 @@ impl Lab {
             foreign: 0,
         })
         .await?;
+        // Whoever reads the config may end the lab at once.
+        let (mut interrupt, mut terminate) = (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        );
         let mut out = common.output();
         writeln!(
             out,
@@ -87,10 +92,6 @@ impl Lab {
         let control = stack.control();
         let mut lines = BufReader::new(stdin()).lines();
         let mut listening = true;
-        let (mut interrupt, mut terminate) = (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        );
         loop {
             tokio::select! {
                 line = lines.next_line(), if listening => match line {
