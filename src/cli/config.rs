@@ -7,8 +7,8 @@ use clap::Subcommand;
 
 use super::paths::config_places;
 use super::{Common, Exit};
+use crate::config;
 use crate::config::plan::Plan;
-use crate::config::{self};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
@@ -22,20 +22,16 @@ pub(super) enum Config {
 
 impl Config {
     pub(super) fn run(self, common: &Common) -> Result<Exit> {
-        if matches!(self, Self::Schema) {
-            let schema = serde_json::to_string_pretty(&config::file::schema())?;
-            writeln!(common.output(), "{schema}")?;
-            return Ok(Exit::OK);
-        }
-        let (plan, path) = common.plan()?;
+        let mut out = common.output();
         match self {
-            Self::Schema => {}
             Self::Check => {
+                let (plan, path) = common.plan()?;
                 let routes = plan.routes.len();
                 let plural = if routes == 1 { "route" } else { "routes" };
-                writeln!(common.output(), "{path} is valid: {routes} {plural}")?;
+                writeln!(out, "{path} is valid: {routes} {plural}")?;
             }
-            Self::Show => writeln!(common.output(), "{plan}")?,
+            Self::Show => writeln!(out, "{}", common.plan()?.0)?,
+            Self::Schema => writeln!(out, "{:#}", config::file::schema())?,
         }
         Ok(Exit::OK)
     }
