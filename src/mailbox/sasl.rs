@@ -1,6 +1,8 @@
 //! Logging in to a mailbox: what the mechanisms send, and what a refusal means.
 
-use crate::config::plan::Endpoint;
+use secrecy::SecretString;
+
+use crate::config::plan::{Endpoint, Mailbox, Security, Trust};
 use crate::config::secret::without;
 use crate::mailbox::final_refusal;
 use crate::probe::facts::Blindness;
@@ -16,8 +18,25 @@ pub(super) fn xoauth2(username: &str, token: &str) -> String {
     format!("user={username}\x01auth=Bearer {token}\x01\x01")
 }
 
-/// The password may not go over this session.
-pub(super) fn insecure(endpoint: &Endpoint) -> Blindness {
+/// The mailbox's password, if it may go over its session.
+pub(super) async fn password(mailbox: &Mailbox) -> Result<SecretString, Blindness> {
+    let Mailbox {
+        login,
+        security,
+        trust,
+        ..
+    } = mailbox;
+    let is_verified = *security != Security::None && *trust != Trust::Anybody;
+    if !is_verified && !login.insecure {
+        return Err(insecure(&mailbox.endpoint));
+    }
+    login.password.reveal().await.map_err(|error| {
+        let what = format!("the password of mailbox {}: {error}", mailbox.name);
+        final_refusal(Code::Secret, what, "")
+    })
+}
+
+fn insecure(endpoint: &Endpoint) -> Blindness {
     final_refusal(
         Code::MailboxRefused,
         format!(

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::guard::Guard;
 use super::session::{ImapError, Session, broken};
-use crate::config::plan::{Auth, Mailbox, Security, Trust};
+use crate::config::plan::{Auth, Mailbox, Security};
 use crate::mailbox::{final_refusal, reach, retry, sasl};
 use crate::net::dial;
 use crate::net::stream::Stream;
@@ -101,18 +101,9 @@ async fn log_in(
         login,
         endpoint,
         timeout: limit,
-        security,
-        trust,
         ..
     } = mailbox;
-    let is_verified = *security != Security::None && *trust != Trust::Anybody;
-    if !is_verified && !login.insecure {
-        return Err(sasl::insecure(endpoint));
-    }
-    let password = login.password.reveal().await.map_err(|error| {
-        let what = format!("the password of mailbox {}: {error}", mailbox.name);
-        final_refusal(Code::Secret, what, "")
-    })?;
+    let password = sasl::password(mailbox).await?;
     let secret = password.expose_secret();
     // The command's quoted strings hold no more than ASCII (RFC 9051 §4.3).
     let is_ascii = login.username.is_ascii() && secret.is_ascii();

@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::config::plan::{Auth, Mailbox, Security, Trust};
+use crate::config::plan::{Auth, Mailbox, Security};
 use crate::mailbox::{final_refusal, reach, retry, sasl};
 use crate::net::dial::{self, seconds};
 use crate::net::stream::Stream;
@@ -233,20 +233,9 @@ async fn stls(mut wire: Wire, mailbox: &Mailbox, tls: &Tls) -> Result<Wire, Blin
 
 async fn log_in(wire: &mut Wire, mailbox: &Mailbox) -> Result<(), Blindness> {
     let Mailbox {
-        login,
-        endpoint,
-        security,
-        trust,
-        ..
+        login, endpoint, ..
     } = mailbox;
-    let is_verified = *security != Security::None && *trust != Trust::Anybody;
-    if !is_verified && !login.insecure {
-        return Err(sasl::insecure(endpoint));
-    }
-    let password = login.password.reveal().await.map_err(|error| {
-        let what = format!("the password of mailbox {}: {error}", mailbox.name);
-        final_refusal(Code::Secret, what, "")
-    })?;
+    let password = sasl::password(mailbox).await?;
     let secret = password.expose_secret();
     let result = match login.auth {
         Auth::Auto | Auth::Login => match wire
