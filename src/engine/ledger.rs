@@ -311,7 +311,13 @@ impl Ledger {
     }
 
     fn tick(&mut self, now: Stamp, effects: &mut Vec<Effect>) {
-        while let Some((_, id)) = self.timers.pop_first_if_due(now.mono) {
+        while let Some((at, id)) = self
+            .timers
+            .first()
+            .copied()
+            .filter(|(at, _)| *at <= now.mono)
+        {
+            self.timers.remove(&(at, id));
             let Some(flight) = self.flights.get_mut(&id) else {
                 continue;
             };
@@ -399,17 +405,6 @@ fn no_look() -> Blindness {
             remedy: "the server may be overloaded, or the mailbox's `timeout` longer than `blind_grace`",
         },
         is_final: false,
-    }
-}
-
-trait PopDue {
-    fn pop_first_if_due(&mut self, now: Instant) -> Option<(Instant, Uuid)>;
-}
-
-impl PopDue for BTreeSet<(Instant, Uuid)> {
-    fn pop_first_if_due(&mut self, now: Instant) -> Option<(Instant, Uuid)> {
-        let (at, _) = self.first()?;
-        if *at <= now { self.pop_first() } else { None }
     }
 }
 

@@ -277,14 +277,14 @@ impl Watcher {
                 return Ok(SeenBy::Poll);
             }
             let until = next.unwrap_or(now + IDLE_MOST).min(now + IDLE_MOST);
-            let mut changed = Change::Nothing;
+            let mut disposed = None;
             let wires = &mut self.wires;
             let quiet = async {
-                changed = tokio::select! {
-                    () = sleep_until(until.into()) => Change::Time,
-                    place = wires.dispose.recv() => Change::Dispose(place),
-                    Ok(()) = wires.interest.changed() => Change::Nothing,
-                };
+                tokio::select! {
+                    () = sleep_until(until.into()) => {}
+                    place = wires.dispose.recv() => disposed = Some(place),
+                    Ok(()) = wires.interest.changed() => {}
+                }
             };
             let announced = if session.can.idle && until - now >= IDLE_WORTH {
                 match session.idle(quiet).await {
@@ -299,7 +299,7 @@ impl Watcher {
                 quiet.await;
                 false
             };
-            if let Change::Dispose(place) = changed {
+            if let Some(place) = disposed {
                 match place {
                     Some(place) => remember(&mut self.backlog, &self.mailbox, place),
                     None => self.leaving = true,
@@ -314,12 +314,6 @@ impl Watcher {
             }
         }
     }
-}
-
-enum Change {
-    Nothing,
-    Time,
-    Dispose(Option<Place>),
 }
 
 fn missing_folder(folder: &Folder, error: &ImapError) -> Blindness {
