@@ -12,6 +12,7 @@
 
 pub mod clock;
 pub mod mime;
+pub mod pattern;
 pub mod probe;
 
 pub mod config;

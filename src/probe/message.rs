@@ -16,9 +16,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::mail::{Content, Field, Mail};
+use super::mail::{Field, Mail};
 use super::payload::Payload;
 use super::tag::{Signer, Tag};
+use crate::mime::leaf::Content;
 
 /// The header field that carries the tag.
 pub const TAG_FIELD: &str = "X-Mailrobin-Tag";
@@ -506,6 +507,7 @@ mod tests {
     fn holds_payload(raw: &str, tag: Tag) -> bool {
         let mail = Mail::parse(raw.as_bytes()).unwrap();
         mail.leaves()
+            .iter()
             .filter_map(|leaf| TextDigest::of_payload(&leaf.content.text()?))
             .any(|text| text == composed(tag).manifest.text)
     }

@@ -1,6 +1,7 @@
 //! What a delivery status notification says (RFC 3464).
 
-use crate::probe::mail::{Content, Mail};
+use crate::mime::leaf::Content;
+use crate::probe::mail::Mail;
 use crate::probe::record::Bounce;
 
 /// The first `failed` recipient of the report, else the first of any action; `None` where it has no status part.
@@ -8,6 +9,7 @@ pub fn bounce(raw: &[u8]) -> Option<Bounce> {
     let mail = Mail::parse(raw)?;
     let status = mail
         .leaves()
+        .into_iter()
         .find(|leaf| leaf.media_type == "message/delivery-status")?;
     let text = match &status.content {
         Content::Text(text) => (*text).to_owned(),

@@ -3,6 +3,9 @@
 //! mail-parser does the grammar. Dropping tens of thousands of messages nested in one another would overflow the stack;
 //! where an encoded part holds them it also copies each level by recursion, with memory that grows with their square.
 
+pub mod archive;
+pub mod leaf;
+
 use std::mem;
 use std::ops::Deref;
 
