@@ -16,9 +16,10 @@ use crate::clock::Stamp;
 use crate::config::diagnostic::suggest;
 use crate::config::plan::{Plan, Route, Test};
 use crate::config::value::duration;
+use crate::engine::cycle::Cycle;
 use crate::engine::run::{Order, run};
 use crate::probe::outcome::{Outcome, Verdict};
-use crate::probe::payload::Payload;
+use crate::probe::payload::{Payload, Suite};
 use crate::probe::record::Document;
 use crate::report::{document, human, json};
 
@@ -27,7 +28,7 @@ pub(super) struct Check {
     /// The routes to test [default: all]
     #[arg(value_name = "ROUTE")]
     routes: Vec<String>,
-    /// Send this payload instead of the routes' tests (repeatable)
+    /// Send this payload, or suite, instead of the routes' tests (repeatable)
     #[arg(long, value_name = "NAME")]
     payload: Vec<String>,
     /// Send so many probes for each test
@@ -99,7 +100,7 @@ impl Check {
         let identity = common.identity(&plan.signing).await?;
         let stop = CancellationToken::new();
         let (tell, told) = mpsc::unbounded_channel();
-        let progress = Progress::new(order.tests.len(), common.quiet, false);
+        let progress = Progress::new(order.probes(), common.quiet, false);
         let started = Stamp::now();
         let running = async {
             let (records, ()) = tokio::join!(
@@ -135,7 +136,7 @@ impl Check {
             }
         }
         let payloads = self.payloads()?;
-        let mut tests = Vec::new();
+        let mut cycles = Vec::new();
         for route in plan.routes.values() {
             if !self.routes.is_empty()
                 && !self.routes.iter().any(|name| name == route.name.as_str())
@@ -146,17 +147,15 @@ impl Check {
             let chosen = if payloads.is_empty() {
                 route.tests.clone()
             } else {
-                payloads
-                    .iter()
-                    .map(|payload| test(&route, *payload))
-                    .collect()
+                let chosen = payloads.iter().map(|payload| test(&route, *payload));
+                chosen.collect::<Result<_>>()?
             };
-            tests.extend(chosen.into_iter().map(|test| (Arc::clone(&route), test)));
+            cycles.push(Cycle::new(route, chosen));
         }
         let rounds =
             usize::try_from(self.count).context("--count is too large for this machine")?;
         Ok(Order {
-            tests: std::iter::repeat_n(tests, rounds).flatten().collect(),
+            cycles: std::iter::repeat_n(cycles, rounds).flatten().collect(),
             concurrency: usize::try_from(self.concurrency).unwrap_or(usize::MAX),
             linger: self.linger,
             fail_fast: self.fail_fast,
@@ -165,13 +164,22 @@ impl Check {
     }
 
     fn payloads(&self) -> Result<Vec<Payload>> {
-        let find = |name: &String| {
-            Payload::named(name).with_context(|| {
-                let known = Payload::ALL.iter().map(|payload| payload.as_str());
-                format!("there is no payload {name:?}: {}", suggest(name, known))
-            })
-        };
-        self.payload.iter().map(find).collect()
+        let mut payloads = Vec::new();
+        for name in &self.payload {
+            if let Some(suite) = Suite::named(name) {
+                payloads.extend(suite.payloads());
+            } else {
+                payloads.push(Payload::named(name).with_context(|| {
+                    let suites = Suite::ALL.iter().map(|suite| suite.as_str());
+                    let known = Payload::ALL.iter().map(|payload| payload.as_str());
+                    format!(
+                        "there is no payload {name:?}: {}",
+                        suggest(name, known.chain(suites))
+                    )
+                })?);
+            }
+        }
+        Ok(payloads)
     }
 
     fn adjusted(&self, route: &Arc<Route>) -> Arc<Route> {
@@ -234,11 +242,17 @@ impl Check {
 }
 
 /// The route's own test of this payload, or one with the payload's own expectation.
-fn test(route: &Route, payload: Payload) -> Test {
-    route
+fn test(route: &Route, payload: Payload) -> Result<Test> {
+    let own = route
         .tests
         .iter()
-        .find(|test| test.payload == payload)
-        .cloned()
-        .unwrap_or_else(|| Test::of(payload))
+        .find(|test| test.sample.payload == payload);
+    match own {
+        Some(test) => Ok(test.clone()),
+        None if payload == Payload::Attachment => bail!(
+            "the payload attachment needs a file: write {{ payload = \"attachment\", file = \"PATH\" }} among the tests of [routes.{}]",
+            route.name
+        ),
+        None => Ok(Test::of(payload)),
+    }
 }

@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::{Common, Exit};
 use crate::clock::Stamp;
 use crate::config;
+use crate::engine::cycle::Cycle;
 use crate::engine::run::{Identity, Order, run};
 use crate::judge::reason::human;
 use crate::lab::{Fault, Lab, LabConfig};
@@ -176,14 +177,14 @@ impl Demo {
         let (plan, _) = config::parse(&text, "the demo's config", Path::new(""))
             .map_err(|errors| anyhow::anyhow!("{errors}"))
             .context("this is a bug in mailrobin")?;
-        let tests: Vec<_> = plan
+        let cycles: Vec<_> = plan
             .routes
             .values()
-            .flat_map(|route| route.tests.iter().map(|test| (route.clone(), test.clone())))
+            .map(|route| Cycle::new(route.clone(), route.tests.clone()))
             .collect();
         let order = Order {
-            concurrency: tests.len(),
-            tests,
+            concurrency: usize::MAX,
+            cycles,
             linger: Duration::from_secs(1),
             fail_fast: false,
             transcript: false,

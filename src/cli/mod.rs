@@ -7,6 +7,7 @@ mod demo;
 #[cfg(feature = "lab")]
 mod lab;
 mod paths;
+mod payloads;
 mod progress;
 mod state;
 
@@ -109,6 +110,8 @@ enum Command {
     Demo(demo::Demo),
     /// Run the tests of all or the named routes once, and exit with the worst verdict
     Check(check::Check),
+    /// List what there is to send, and what it proves
+    Payloads(payloads::Payloads),
     /// Look at the config
     #[command(subcommand)]
     Config(config::Config),
@@ -146,6 +149,7 @@ impl Cli {
         common.start_logging(false);
         let result = match command {
             Command::Check(check) => check.run(&common).await,
+            Command::Payloads(payloads) => payloads.run(&common),
             Command::Config(config) => config.run(&common),
             Command::Completions { shell } => completions(&common, shell),
             Command::Man => man(&common),

@@ -192,6 +192,14 @@ pub struct Route {
 pub struct Test {
     /// What to send.
     pub payload: Option<Text>,
+    /// Several payloads at once: antivirus, spam, rspamd, policy or all.
+    pub suite: Option<Text>,
+    /// How much `large` attaches, like `5MiB`.
+    pub size: Option<Text>,
+    /// How much harmless attachment stands before a virus payload's own, like `60MiB`.
+    pub pad: Option<Text>,
+    /// What `attachment` attaches.
+    pub file: Option<Text>,
     /// The outcomes that are right.
     pub expect: Option<At<Vec<Text>>>,
 }

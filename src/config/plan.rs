@@ -5,13 +5,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use lettre::Address;
 
 use super::secret::Secret;
 use super::value::Rate;
+use crate::probe::message::Draft;
 use crate::probe::name::{GatewayName, MailboxName, RouteName};
 use crate::probe::outcome::Outcome;
-use crate::probe::payload::Payload;
+use crate::probe::payload::{Payload, Sample};
+use crate::probe::tag::Tag;
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
@@ -277,21 +280,44 @@ pub struct Route {
     pub tests: Vec<Test>,
 }
 
+impl Route {
+    /// The message that a probe of this route sends.
+    pub fn draft<'a>(&'a self, sample: &'a Sample, tag: Tag, date: Timestamp) -> Draft<'a> {
+        Draft {
+            from: &self.from,
+            to: &self.to,
+            subject: &self.subject,
+            headers: &self.headers,
+            sample,
+            route: self.name.as_str(),
+            tag,
+            date,
+        }
+    }
+}
+
 /// A payload and what is expected of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Test {
     /// What to send.
-    pub payload: Payload,
-    /// The outcomes that are right.
+    pub sample: Arc<Sample>,
+    /// The outcomes that are right; none: what becomes of it is reported and not judged.
     pub expect: Arc<[Outcome]>,
 }
 
 impl Test {
-    /// A payload with its own expectation.
+    /// A payload as the catalogue has it.
     pub fn of(payload: Payload) -> Self {
+        Sample::of(payload).into()
+    }
+}
+
+impl From<Sample> for Test {
+    /// A sample with its payload's own expectation.
+    fn from(sample: Sample) -> Self {
         Self {
-            payload,
-            expect: payload.class().default_expect().into(),
+            expect: sample.payload.default_expect().into(),
+            sample: Arc::new(sample),
         }
     }
 }

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use super::plan::{Endpoint, Gateway, Login, Mailbox, Plan, Route, Trust};
 use super::secret::Secret;
 use super::value::written;
+use crate::probe::payload::Sample;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,13 +116,26 @@ fn route(route: &Route) -> Table {
     put(&mut table, "marks", Some(route.marks.clone()));
     let tests = route.tests.iter().map(|test| {
         let mut table = Table::new();
-        put(&mut table, "payload", Some(test.payload.as_str()));
+        let Sample {
+            payload,
+            size,
+            pad,
+            file,
+        } = &*test.sample;
+        put(&mut table, "payload", Some(payload.as_str()));
+        put(&mut table, "size", size.map(|size| size.to_string()));
+        put(&mut table, "pad", pad.map(|pad| pad.to_string()));
+        put(
+            &mut table,
+            "file",
+            file.as_ref().map(|file| file.path.display().to_string()),
+        );
         let expect: Vec<_> = test
             .expect
             .iter()
             .map(|outcome| outcome.as_str().to_owned())
             .collect();
-        put(&mut table, "expect", Some(expect));
+        put(&mut table, "expect", (!expect.is_empty()).then_some(expect));
         Value::Table(table)
     });
     table.insert("tests".into(), Value::Array(tests.collect()));

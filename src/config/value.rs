@@ -1,7 +1,8 @@
-//! Values that a config writes as text: durations and rates.
+//! Values that a config writes as text: durations, sizes and rates.
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use jiff::SignedDuration;
 
 /// No duration of a config is longer.
@@ -22,6 +23,18 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         return Err(format!("{text:?} is longer than a year"));
     }
     Ok(positive)
+}
+
+/// A size like `10MiB`, in bytes; never zero, `most` at most.
+pub fn size(text: &str, most: u64) -> Result<u64, String> {
+    let size: ByteSize = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not a size: write it like \"10MiB\" or \"500kB\""))?;
+    match size.as_u64() {
+        0 => Err(format!("{text:?} is nothing")),
+        size if size > most => Err(format!("{text:?} is more than {}", ByteSize(most))),
+        size => Ok(size),
+    }
 }
 
 /// A rate like `60/m`: so many, and the time in which they may happen.

@@ -9,12 +9,14 @@ use crate::clock::Stamp;
 use crate::config::plan::Route;
 use crate::judge::evidence::Copy;
 use crate::judge::record::Identity;
-use crate::judge::verdict::{Case, Close};
+use crate::judge::verdict::{Case, Close, Control, judge};
+use crate::probe::evidence::Bounce;
 use crate::probe::facts::{Attempt, End};
-use crate::probe::message::Manifest;
-use crate::probe::outcome::{Code, Outcome, Phase};
-use crate::probe::payload::Payload;
-use crate::probe::record::{Bounce, Record};
+use crate::probe::message::{Draft, Manifest};
+use crate::probe::outcome::{Outcome, Phase};
+use crate::probe::payload::Sample;
+use crate::probe::record::Record;
+use crate::probe::tag::Tag;
 use crate::smtp::submit::Submission;
 
 /// A 4xx is tried again after this share of `defer_for`, then at growing intervals.
@@ -43,7 +45,10 @@ pub(super) enum Stage {
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
     pub(super) route: Arc<Route>,
-    pub(super) payload: Payload,
+    pub(super) sample: Arc<Sample>,
+    pub(super) tag: Tag,
+    /// The id of its cycle's control, if it needs one.
+    pub(super) control: Option<Uuid>,
     pub(super) expect: Arc<[Outcome]>,
     pub(super) manifest: Manifest,
     /// Dropped with the outcome: nothing is sent again.
@@ -74,7 +79,7 @@ impl Flight {
         };
         let gone_stale = last.kept
             && match &last.end {
-                End::Broken(Phase::Mail, failure) => failure.code != Code::TooLarge,
+                End::Broken(Phase::Mail, failure) => !failure.forbids_sending(),
                 End::Refused(Phase::Mail, reply) => reply.code == 421,
                 _ => false,
             };
@@ -100,22 +105,66 @@ impl Flight {
         Next::Retry((now.mono + interval).min(until))
     }
 
-    pub(super) fn record(&self, id: Uuid, instance: &str) -> Record {
-        let open = Close::Interrupted;
-        let case = Case {
+    /// What was composed for it.
+    pub(super) fn draft(&self) -> Draft<'_> {
+        self.route.draft(&self.sample, self.tag, self.due.wall)
+    }
+
+    /// What is known of it; `open` stands for what is not settled yet.
+    fn case<'a>(
+        &'a self,
+        control: Option<Control>,
+        came_through: &'a [(&'a str, &'a str)],
+    ) -> Case<'a> {
+        const OPEN: &Close = &Close::Interrupted;
+        Case {
             route: &self.route,
-            payload: self.payload,
+            sample: &self.sample,
+            manifest: &self.manifest,
             expect: &self.expect,
+            control,
+            came_through,
             attempts: &self.attempts,
             copies: &self.copies,
             bounce: self.bounce.as_ref(),
             close: match &self.stage {
                 Stage::Settled(close) => close,
-                Stage::Submitting | Stage::Deferred(_) | Stage::Travelling(_) => &open,
+                Stage::Submitting | Stage::Deferred(_) | Stage::Travelling(_) => OPEN,
             },
-        };
-        case.record(Identity {
-            id,
+        }
+    }
+
+    /// What it is to the harmful probes of its cycle.
+    pub(super) fn as_control(&self) -> Control {
+        let case = self.case(None, &[]);
+        Control {
+            id: self.tag.id(),
+            outcome: judge(&case).outcome,
+            took: case.round_trip(),
+        }
+    }
+
+    /// Names and media types of the harmless attachments with which it was delivered.
+    pub(super) fn came_through(&self) -> Vec<(&str, &str)> {
+        let case = self.case(None, &[]);
+        if case.is_harmful() || judge(&case).outcome != Outcome::Delivered {
+            return Vec::new();
+        }
+        self.manifest
+            .parts
+            .iter()
+            .filter_map(|part| Some((part.name.as_deref()?, part.media_type)))
+            .collect()
+    }
+
+    pub(super) fn record(
+        &self,
+        instance: &str,
+        control: Option<Control>,
+        came_through: &[(&str, &str)],
+    ) -> Record {
+        self.case(control, came_through).record(Identity {
+            id: self.tag.id(),
             instance,
             due_at: self.due.wall,
             began_at: Some(self.began.wall),

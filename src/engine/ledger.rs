@@ -17,19 +17,22 @@ use crate::probe::facts::{Attempt, Blindness, Failure, Look, Place, Sighting};
 use crate::probe::message::{Kind, Manifest};
 use crate::probe::name::MailboxName;
 use crate::probe::outcome::{Code, Outcome};
-use crate::probe::payload::Payload;
+use crate::probe::payload::Sample;
 use crate::probe::record::Record;
+use crate::probe::tag::Tag;
 use crate::smtp::submit::Submission;
 
 /// A probe that is to be sent.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    /// Its id.
-    pub id: Uuid,
     /// The route under test.
     pub route: Arc<Route>,
     /// What it carries.
-    pub payload: Payload,
+    pub sample: Arc<Sample>,
+    /// What identifies it; holds its id.
+    pub tag: Tag,
+    /// The id of its cycle's control, if it needs one: a probe started before it.
+    pub control: Option<Uuid>,
     /// The outcomes that are right.
     pub expect: Arc<[Outcome]>,
     /// What the copy is compared with.
@@ -85,6 +88,8 @@ struct Watched {
     /// Unsettled probes by the time they were started.
     open: BTreeSet<(Instant, Uuid)>,
     youngest: Option<Instant>,
+    /// The size of the largest message sent.
+    largest: usize,
 }
 
 /// What is in flight.
@@ -94,6 +99,10 @@ pub struct Ledger {
     timers: BTreeSet<(Instant, Uuid)>,
     mailboxes: BTreeMap<MailboxName, Watched>,
     open: usize,
+    /// Settled probes whose control is not, by their control.
+    waiting: BTreeMap<Uuid, Vec<Uuid>>,
+    /// Harmless probes with attachments, by their cycle's control.
+    twins: BTreeMap<Uuid, Vec<Uuid>>,
 }
 
 impl Ledger {
@@ -120,6 +129,7 @@ impl Ledger {
                 youngest: watched.youngest,
                 oldest: watched.open.first().map(|(started, _)| *started),
                 due: watched.due.first().map(|(due, _)| *due),
+                largest: watched.largest,
             })
     }
 
@@ -161,25 +171,58 @@ impl Ledger {
 
     /// What is known of a probe.
     pub fn record(&self, id: Uuid, instance: &str) -> Option<Record> {
-        self.flights
-            .get(&id)
-            .map(|flight| flight.record(id, instance))
+        let flight = self.flights.get(&id)?;
+        let control = flight
+            .control
+            .and_then(|control| self.flights.get(&control));
+        let twins = self.came_through(flight.control);
+        Some(flight.record(instance, control.map(Flight::as_control), &twins))
     }
 
     /// The record of every probe, in the order of their ids, which is that of their start.
     pub fn into_records(self, instance: &str) -> impl Iterator<Item = Record> {
-        self.flights
+        let controls: BTreeSet<_> = self
+            .flights
+            .values()
+            .filter_map(|flight| flight.control)
+            .collect();
+        // Records take the place of flights one by one, as there may be thousands: what they need of others is kept.
+        let kept = |id: Uuid| {
+            let control = self.flights.get(&id).map(Flight::as_control);
+            let twins = self.came_through(Some(id));
+            let twins = twins
+                .into_iter()
+                .map(|(name, kind)| (name.to_owned(), kind.to_owned()));
+            (id, (control, twins.collect::<Vec<_>>()))
+        };
+        let cycles: BTreeMap<_, _> = controls.into_iter().map(kept).collect();
+        self.flights.into_values().map(move |flight| {
+            let cycle = flight.control.and_then(|id| cycles.get(&id));
+            let (control, twins) =
+                cycle.map_or((None, [].as_slice()), |(control, twins)| (*control, twins));
+            let twins: Vec<_> = twins
+                .iter()
+                .map(|(name, kind)| (name.as_str(), kind.as_str()))
+                .collect();
+            flight.record(instance, control, &twins)
+        })
+    }
+
+    /// Names and media types of harmless attachments that came through in this cycle.
+    fn came_through(&self, control: Option<Uuid>) -> Vec<(&str, &str)> {
+        let twins = control.and_then(|control| self.twins.get(&control));
+        let flights = twins
             .into_iter()
-            .map(move |(id, flight)| flight.record(id, instance))
+            .flatten()
+            .filter_map(|id| self.flights.get(id));
+        flights.flat_map(Flight::came_through).collect()
     }
 
     fn start(&mut self, probe: Probe, now: Stamp, effects: &mut Vec<Effect>) {
         let Probe {
-            id,
-            route,
-            submission,
-            ..
+            route, submission, ..
         } = probe;
+        let id = probe.tag.id();
         for mailbox in [Some(&route.mailbox.name), route.bounce_mailbox.as_ref()]
             .into_iter()
             .flatten()
@@ -187,11 +230,14 @@ impl Ledger {
             let watched = self.mailboxes.entry(mailbox.clone()).or_default();
             watched.open.insert((now.mono, id));
             watched.youngest = Some(now.mono);
+            watched.largest = watched.largest.max(submission.message.len());
         }
         effects.push(Effect::Submit(id, Arc::clone(&route), submission.clone()));
         let flight = Flight {
             route,
-            payload: probe.payload,
+            sample: probe.sample,
+            tag: probe.tag,
+            control: probe.control,
             expect: probe.expect,
             manifest: probe.manifest,
             submission: Some(Box::new(submission)),
@@ -205,6 +251,9 @@ impl Ledger {
             copies: Vec::with_capacity(1),
             bounce: None,
         };
+        if let Some(control) = flight.control.filter(|_| !flight.manifest.parts.is_empty()) {
+            self.twins.entry(control).or_default().push(id);
+        }
         self.flights.insert(id, flight);
         self.open += 1;
     }
@@ -224,6 +273,7 @@ impl Ledger {
         match flight.after_attempt(now) {
             Next::Travel(due) => {
                 flight.stage = Stage::Travelling(due);
+                flight.submission = None;
                 effects.push(Effect::Accepted(id));
                 let grace = due + flight.route.blind_grace;
                 let mailbox = flight.route.mailbox.name.clone();
@@ -247,7 +297,7 @@ impl Ledger {
     }
 
     fn sighted(&mut self, sighting: &Sighting, effects: &mut Vec<Effect>) {
-        let Some(id) = sighting.recognised.tag.map(crate::probe::tag::Tag::id) else {
+        let Some(id) = sighting.recognised.tag.map(Tag::id) else {
             return;
         };
         // A verified tag that is not here is a leftover of another run: no arrival, and not ours to touch.
@@ -273,7 +323,8 @@ impl Ledger {
                 if sighting.place.mailbox != flight.route.mailbox.name {
                     return;
                 }
-                let copy = evidence::copy(sighting, &flight.manifest, &flight.route.marks);
+                let draft = flight.draft();
+                let copy = evidence::copy(sighting, &draft, &flight.manifest, &flight.route.marks);
                 let known = |known: &Copy| known.folder == copy.folder && known.uid == copy.uid;
                 if !flight.copies.iter().any(known) {
                     flight.copies.push(copy);
@@ -392,7 +443,20 @@ impl Ledger {
             }
         }
         self.open -= 1;
-        effects.push(Effect::Settled(id));
+        // What a harmful probe's outcome is worth is known when its control's is.
+        let control = flight.control;
+        match control.filter(|control| self.is_open(*control)) {
+            Some(control) => self.waiting.entry(control).or_default().push(id),
+            None => effects.push(Effect::Settled(id)),
+        }
+        let waited = self.waiting.remove(&id).unwrap_or_default();
+        effects.extend(waited.into_iter().map(Effect::Settled));
+    }
+
+    fn is_open(&self, id: Uuid) -> bool {
+        self.flights
+            .get(&id)
+            .is_some_and(|flight| !matches!(flight.stage, Stage::Settled(_)))
     }
 }
 

@@ -2,6 +2,7 @@
 //! channels are here; what any of it means is decided by the ledger and the judge.
 
 mod collect;
+pub mod cycle;
 mod flight;
 pub mod ledger;
 pub mod run;

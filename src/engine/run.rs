@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::collect::Collector;
+use super::cycle::Cycle;
 use super::ledger::{Effect, Event, Ledger, Probe};
 use super::send::{self, Job};
 use crate::clock::Stamp;
@@ -21,7 +22,7 @@ use crate::judge::record;
 use crate::judge::verdict::{Case, Close};
 use crate::mailbox;
 use crate::probe::facts::Blindness;
-use crate::probe::message::{ComposeError, Draft, compose};
+use crate::probe::message::{ComposeError, Manifest, compose};
 use crate::probe::name::{GatewayName, MailboxName};
 use crate::probe::outcome::Verdict;
 use crate::probe::payload::Payload;
@@ -38,8 +39,8 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// What a run is to do.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// The tests, in the order they are sent; one probe each.
-    pub tests: Vec<(Arc<Route>, Test)>,
+    /// The cycles, in the order they are sent; one probe for each of their tests.
+    pub cycles: Vec<Cycle>,
     /// Probes in flight at once.
     pub concurrency: usize,
     /// How long duplicates are still waited for once every probe has its outcome.
@@ -48,6 +49,13 @@ pub struct Order {
     pub fail_fast: bool,
     /// Whether both sides of the SMTP sessions are kept.
     pub transcript: bool,
+}
+
+impl Order {
+    /// How many probes it sends.
+    pub fn probes(&self) -> usize {
+        self.cycles.iter().map(|cycle| cycle.tests.len()).sum()
+    }
 }
 
 /// Who sends.
@@ -107,9 +115,10 @@ pub async fn run(
 ) -> Result<Vec<Record>, RunError> {
     let cancel = CancellationToken::new();
     let wanted: BTreeSet<_> = order
-        .tests
+        .cycles
         .iter()
-        .flat_map(|(route, _)| [Some(&route.mailbox.name), route.bounce_mailbox.as_ref()])
+        .map(|cycle| &cycle.route)
+        .flat_map(|route| [Some(&route.mailbox.name), route.bounce_mailbox.as_ref()])
         .flatten()
         .collect();
     let mailboxes = wanted
@@ -120,7 +129,7 @@ pub async fn run(
     let (sent_tx, mut sent) = mpsc::unbounded_channel();
     let mut sending = JoinSet::new();
     let mut senders = BTreeMap::new();
-    for (route, _) in &order.tests {
+    for Cycle { route, .. } in &order.cycles {
         senders
             .entry(route.gateway.name.clone())
             .or_insert_with(|| {
@@ -136,7 +145,11 @@ pub async fn run(
     let mut run = Run {
         opening: collector.names().cloned().collect(),
         opens_by: Instant::now() + OPENING,
-        pending: std::mem::take(&mut order.tests).into(),
+        pending: std::mem::take(&mut order.cycles)
+            .into_iter()
+            .flat_map(Pending::of)
+            .collect(),
+        control: None,
         order,
         identity,
         progress,
@@ -154,11 +167,40 @@ pub async fn run(
     records
 }
 
+/// A probe that is still to be started.
+struct Pending {
+    route: Arc<Route>,
+    test: Test,
+    /// Whether it is the control of those that follow it in its cycle.
+    is_control: bool,
+    /// Whether it needs the control of its cycle.
+    is_controlled: bool,
+}
+
+impl Pending {
+    fn of(cycle: Cycle) -> impl Iterator<Item = Self> {
+        let Cycle {
+            route,
+            tests,
+            has_control,
+        } = cycle;
+        let pending = move |(at, test)| Self {
+            route: Arc::clone(&route),
+            is_control: has_control && at == 0,
+            is_controlled: has_control && at > 0,
+            test,
+        };
+        tests.into_iter().enumerate().map(pending)
+    }
+}
+
 struct Run<'a> {
     order: Order,
     identity: &'a Identity,
     progress: mpsc::UnboundedSender<Progress>,
-    pending: VecDeque<(Arc<Route>, Test)>,
+    pending: VecDeque<Pending>,
+    /// The control of the cycle that is being started.
+    control: Option<Uuid>,
     ledger: Ledger,
     senders: BTreeMap<GatewayName, mpsc::UnboundedSender<Job>>,
     collector: Collector,
@@ -230,47 +272,44 @@ impl Run<'_> {
             && !self.holds_back()
             && self.ledger.open() < self.order.concurrency
         {
-            let Some((route, test)) = self.pending.pop_front() else {
+            let Some(pending) = self.pending.pop_front() else {
                 break;
             };
-            let probe = self.probe(&route, &test)?;
+            let probe = self.probe(&pending)?;
+            let id = probe.tag.id();
+            if pending.is_control {
+                self.control = Some(id);
+            }
             self.tell(Progress::Started {
-                id: probe.id,
-                route,
-                payload: test.payload,
+                id,
+                payload: pending.test.sample.payload,
+                route: pending.route,
             });
             self.take(Event::Start(Box::new(probe)));
         }
         Ok(())
     }
 
-    fn probe(&self, route: &Arc<Route>, test: &Test) -> Result<Probe, RunError> {
+    fn probe(&self, pending: &Pending) -> Result<Probe, RunError> {
+        let Pending { route, test, .. } = pending;
         let now = Stamp::now();
         let tag = self.mint(now)?;
-        let composed = compose(&Draft {
-            from: &route.from,
-            to: &route.to,
-            subject: &route.subject,
-            headers: &route.headers,
-            payload: test.payload,
-            route: route.name.as_str(),
-            tag,
-            date: now.wall,
-        })
-        .map_err(|source| RunError::Compose {
+        let draft = route.draft(&test.sample, tag, now.wall);
+        let composed = compose(&draft).map_err(|source| RunError::Compose {
             route: route.name.to_string(),
             source,
         })?;
         Ok(Probe {
-            id: tag.id(),
             route: Arc::clone(route),
-            payload: test.payload,
+            sample: Arc::clone(&test.sample),
+            tag,
+            control: self.control.filter(|_| pending.is_controlled),
             expect: Arc::clone(&test.expect),
             manifest: composed.manifest,
             submission: Submission {
                 from: route.from.clone(),
                 to: route.to.clone(),
-                message: composed.bytes.into(),
+                message: composed.bytes,
                 envelope_id: tag.to_string(),
                 address: None,
                 transcript: self.order.transcript,
@@ -331,7 +370,7 @@ impl Run<'_> {
         let pending = std::mem::take(&mut self.pending);
         let skipped: Vec<_> = pending
             .iter()
-            .map(|(route, test)| self.skipped(route, test))
+            .map(|pending| self.skipped(&pending.route, &pending.test))
             .collect::<Result<_, _>>()?;
         let Self {
             identity,
@@ -360,8 +399,11 @@ impl Run<'_> {
         let now = Stamp::now();
         let case = Case {
             route,
-            payload: test.payload,
+            sample: &test.sample,
+            manifest: &Manifest::nothing(),
             expect: &test.expect,
+            control: None,
+            came_through: &[],
             attempts: &[],
             copies: &[],
             bounce: None,

@@ -3,12 +3,14 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::evidence::stopped_by;
 use super::reason::reason;
 use super::verdict::{Case, judge};
+use crate::probe::evidence::Evidence;
 use crate::probe::facts::{Attempt, End, Reply, Uid};
 use crate::probe::outcome::Phase;
 use crate::probe::record::{
-    AttemptRecord, Clock, CopyRecord, Evidence, PhaseTime, Record, Smtp, milliseconds,
+    AttemptRecord, Clock, CopyRecord, PhaseTime, Record, Smtp, milliseconds,
 };
 
 /// Who a record is about.
@@ -35,6 +37,7 @@ impl Case<'_> {
         let judgement = judge(self);
         let first = self.attempts.first();
         let copy = self.copies.first();
+        let decides = self.deciding_copy();
         let accepted = self
             .handed_over()
             .filter(|attempt| matches!(attempt.end, End::Accepted(_)));
@@ -42,7 +45,9 @@ impl Case<'_> {
             id: who.id,
             instance: who.instance.to_owned(),
             route: self.route.name.clone(),
-            payload: self.payload,
+            payload: self.sample.payload,
+            variant: self.sample.variant(),
+            control: self.control.map(|control| control.id),
             expect: self.expect.to_vec(),
             outcome: judgement.outcome,
             verdict: judgement.verdict,
@@ -66,8 +71,12 @@ impl Case<'_> {
             smtp: self.attempts.last().map(|attempt| self.smtp(attempt)),
             copies: self.copy_records(),
             evidence: Evidence {
-                carriers: copy.map(|copy| copy.carriers.clone()).unwrap_or_default(),
-                marks: copy.map(|copy| copy.marks.clone()).unwrap_or_default(),
+                carriers: decides
+                    .map(|copy| copy.carriers.clone())
+                    .unwrap_or_default(),
+                marks: decides.map(|copy| copy.marks.clone()).unwrap_or_default(),
+                integrity: decides.map(|copy| copy.integrity.clone()),
+                stopped_by: stopped_by(self, judgement.outcome),
                 vantage: self
                     .attempts
                     .last()

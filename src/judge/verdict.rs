@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::evidence::Copy;
 use crate::clock::Stamp;
 use crate::config::plan::Route;
+use crate::probe::evidence::Bounce;
 use crate::probe::facts::{Attempt, Blindness, End};
+use crate::probe::message::Manifest;
 use crate::probe::outcome::{Code, Outcome, Verdict};
-use crate::probe::payload::Payload;
-use crate::probe::record::Bounce;
+use crate::probe::payload::{Class, Sample};
 
 /// Why nothing more is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +34,15 @@ pub struct Case<'a> {
     /// What it was sent on.
     pub route: &'a Route,
     /// What it carried.
-    pub payload: Payload,
-    /// The outcomes that are right.
+    pub sample: &'a Sample,
+    /// What was sent, as far as copies are compared with it.
+    pub manifest: &'a Manifest,
+    /// The outcomes that are right; none: it is reported and not judged.
     pub expect: &'a [Outcome],
+    /// The probe that tells a filter's work from an outage, where one is needed.
+    pub control: Option<Control>,
+    /// Names and media types of harmless attachments that came through in the same cycle.
+    pub came_through: &'a [(&'a str, &'a str)],
     /// Every attempt to submit it, in their order.
     pub attempts: &'a [Attempt],
     /// Every copy seen, in the order of their sighting.
@@ -42,6 +51,17 @@ pub struct Case<'a> {
     pub bounce: Option<&'a Bounce>,
     /// Why nothing more is waited for.
     pub close: &'a Close,
+}
+
+/// The control of a cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// Its id.
+    pub id: Uuid,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// How long its round trip took.
+    pub took: Option<Duration>,
 }
 
 /// An outcome and its worth.
@@ -93,6 +113,57 @@ impl Case<'_> {
         )
     }
 
+    /// Whether a filter should stop it.
+    pub fn is_harmful(&self) -> bool {
+        match self.sample.payload.class() {
+            Class::Harmless => false,
+            Class::Policy | Class::Virus | Class::Spam => true,
+        }
+    }
+
+    /// The copy that decides: the first, of a harmful payload the worst.
+    pub fn deciding_copy(&self) -> Option<&Copy> {
+        if !self.is_harmful() {
+            return self.copies.first();
+        }
+        let harm = |copy: &&Copy| match copy.outcome {
+            Outcome::Altered => 3,
+            Outcome::Junked => 2,
+            Outcome::Tagged => 1,
+            _ => 0,
+        };
+        // Of equals the first.
+        self.leak().or_else(|| self.copies.iter().min_by_key(harm))
+    }
+
+    /// A copy of a harmful payload that still holds its pattern and is not what the test expects.
+    pub fn leak(&self) -> Option<&Copy> {
+        let leaks = |copy: &&Copy| copy.holds && !self.expect.contains(&copy.outcome);
+        self.copies
+            .iter()
+            .find(leaks)
+            .filter(|_| self.is_harmful() && !self.expect.is_empty())
+    }
+
+    /// Names and media types of what it attached.
+    pub fn parts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.manifest
+            .parts
+            .iter()
+            .filter_map(|part| Some((part.name.as_deref()?, part.media_type)))
+    }
+
+    /// Whether the message itself was sent, so that a filter could look at it.
+    fn content_was_sent(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.dot.is_some())
+    }
+
+    /// Whether the control was delivered in time; a late one is `missing`.
+    fn control_came(&self) -> bool {
+        self.control
+            .is_some_and(|control| control.outcome == Outcome::Delivered)
+    }
+
     /// When a copy must have come.
     pub fn due(&self) -> Option<Stamp> {
         Some(self.handed_over()?.started + self.route.deadline)
@@ -116,19 +187,11 @@ impl Case<'_> {
 /// Applies the rules.
 pub fn judge(case: &Case<'_>) -> Judgement {
     let (outcome, code) = outcome(case);
-    let expected = case.expect.contains(&outcome);
-    let slow = case
-        .round_trip()
-        .zip(case.route.warn_after)
-        .is_some_and(|(took, warn_after)| took.saturating_sub(case.deferral()) > warn_after);
-    let (verdict, code) = match outcome {
-        Outcome::Unseen | Outcome::Unfinished | Outcome::Skipped => (Verdict::Unknown, code),
-        _ if !expected => (Verdict::Fail, code),
-        Outcome::Delivered | Outcome::Tagged | Outcome::Junked | Outcome::Altered if slow => {
-            (Verdict::Warn, Code::Slow)
-        }
-        _ if case.copies.len() > 1 => (Verdict::Warn, Code::Duplicate),
-        _ => (Verdict::Pass, Code::Ok),
+    let (verdict, code) = match (outcome, case.sample.payload.class()) {
+        (Outcome::Unseen | Outcome::Unfinished | Outcome::Skipped, _) => (Verdict::Unknown, code),
+        (_, Class::Policy) if case.expect.is_empty() => (Verdict::Pass, Code::NotJudged),
+        (_, Class::Harmless) => harmless(case, outcome, code),
+        (_, Class::Policy | Class::Virus | Class::Spam) => harmful(case, outcome, code),
     };
     Judgement {
         outcome,
@@ -137,9 +200,55 @@ pub fn judge(case: &Case<'_>) -> Judgement {
     }
 }
 
+fn harmless(case: &Case<'_>, outcome: Outcome, code: Code) -> (Verdict, Code) {
+    let slow = case
+        .round_trip()
+        .zip(case.route.warn_after)
+        .is_some_and(|(took, warn_after)| took.saturating_sub(case.deferral()) > warn_after);
+    let has_copy = matches!(
+        outcome,
+        Outcome::Delivered | Outcome::Tagged | Outcome::Junked | Outcome::Altered
+    );
+    if !case.expect.contains(&outcome) {
+        (Verdict::Fail, code)
+    } else if slow && has_copy {
+        (Verdict::Warn, Code::Slow)
+    } else if case.copies.len() > 1 {
+        (Verdict::Warn, Code::Duplicate)
+    } else {
+        (Verdict::Pass, Code::Ok)
+    }
+}
+
+/// A pass needs proof that the filter did it: that ordinary mail came through, and that it saw what it should stop.
+fn harmful(case: &Case<'_>, outcome: Outcome, code: Code) -> (Verdict, Code) {
+    let leaked = case.leak().is_some();
+    let expected = case.expect.contains(&outcome);
+    let is_untested = matches!(outcome, Outcome::Unsent | Outcome::Deferred);
+    if leaked {
+        (Verdict::Fail, Code::Leak)
+    } else if expected && !case.content_was_sent() {
+        let code = if is_untested {
+            Code::FilterNotTested
+        } else {
+            Code::RejectedBeforeContent
+        };
+        (Verdict::Unknown, code)
+    } else if expected && !case.control_came() {
+        (Verdict::Unknown, Code::ControlFailed)
+    } else if expected {
+        (Verdict::Pass, Code::Ok)
+    } else if is_untested {
+        (Verdict::Unknown, Code::FilterNotTested)
+    } else {
+        (Verdict::Fail, code)
+    }
+}
+
 fn outcome(case: &Case<'_>) -> (Outcome, Code) {
-    if let Some(copy) = case.copies.first() {
-        return if case.in_time(copy) {
+    if let Some(copy) = case.deciding_copy() {
+        // A harmful payload that comes through is one however late it comes.
+        return if case.in_time(copy) || (case.is_harmful() && copy.holds) {
             let code = match copy.outcome {
                 Outcome::Tagged => Code::Tagged,
                 Outcome::Junked => Code::Junked,
@@ -169,8 +278,7 @@ fn outcome(case: &Case<'_>) -> (Outcome, Code) {
             }
         }
         (End::Broken(phase, failure), _)
-            if (phase.is_before_mail() && !case.was_deferred())
-                || failure.code == Code::TooLarge =>
+            if (phase.is_before_mail() && !case.was_deferred()) || failure.forbids_sending() =>
         {
             (Outcome::Unsent, failure.code)
         }

@@ -31,6 +31,16 @@ pub struct Interest {
     pub oldest: Option<Instant>,
     /// The next moment at which a look must be begun: a probe's deadline.
     pub due: Option<Instant>,
+    /// The size of the largest message sent: a copy is not much larger.
+    pub largest: usize,
+}
+
+impl Interest {
+    /// A copy is read up to this size in bytes: twice the largest message sent, and what servers may add.
+    fn largest_copy(&self) -> usize {
+        const ADDED: usize = 4 * 1024 * 1024;
+        self.largest.saturating_mul(2).saturating_add(ADDED)
+    }
 }
 
 /// What a watcher tells.

@@ -12,34 +12,48 @@ use std::ops::Deref;
 use mail_parser::{Message, MessageParser, PartType};
 
 /// How much of a message is parsed; what is beyond is not looked at.
-pub const MAX_PARSED: usize = 64 * 1024 * 1024;
+pub const MAX_PARSED: usize = 128 * 1024 * 1024;
 /// A message with encoded messages in it is parsed up to this size; of a larger one only the header is.
 const MAX_ENCODED: usize = 32 * 1024;
 
 /// A parsed message that can be dropped, however deeply messages are nested in it.
-pub struct Parsed<'x>(Message<'x>);
+pub struct Parsed<'x> {
+    message: Message<'x>,
+    /// Why a part of it was not looked at, if so.
+    pub unread: Option<&'static str>,
+}
 
 /// Parses a whole message, or a header alone. `None` where not even a header can be made out.
 pub fn parse(raw: &[u8]) -> Option<Parsed<'_>> {
     let parser = MessageParser::default();
     if raw.len() > MAX_ENCODED && has_encoded_message(raw) {
-        return parser.parse_headers(raw).map(Parsed);
+        let message = parser.parse_headers(raw)?;
+        let unread = Some("encoded messages are nested in it");
+        return Some(Parsed { message, unread });
     }
-    let raw = raw.get(..MAX_PARSED).unwrap_or(raw);
-    parser.parse(raw).map(Parsed)
+    let bounded = raw.get(..MAX_PARSED).unwrap_or(raw);
+    let message = parser.parse(bounded)?;
+    let unread = if bounded.len() < raw.len() {
+        Some("it is larger than any message that is parsed")
+    } else if message.parts.len() > leaf::MAX_PARTS {
+        Some("it has more parts than are looked at")
+    } else {
+        None
+    };
+    Some(Parsed { message, unread })
 }
 
 impl<'x> Deref for Parsed<'x> {
     type Target = Message<'x>;
 
     fn deref(&self) -> &Message<'x> {
-        &self.0
+        &self.message
     }
 }
 
 impl Drop for Parsed<'_> {
     fn drop(&mut self) {
-        let mut parts = mem::take(&mut self.0.parts);
+        let mut parts = mem::take(&mut self.message.parts);
         while let Some(part) = parts.pop() {
             if let PartType::Message(mut nested) = part.body {
                 parts.append(&mut nested.parts);

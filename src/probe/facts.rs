@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,13 @@ pub struct Failure {
     pub remedy: &'static str,
 }
 
+impl Failure {
+    /// Whether the gateway's own limits forbid to send the message, now and later.
+    pub fn forbids_sending(&self) -> bool {
+        matches!(self.code, Code::TooLarge | Code::NotOffered)
+    }
+}
+
 /// How one attempt to submit a probe ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
@@ -152,7 +160,7 @@ impl Attempt {
             End::Broken(phase, failure) => {
                 // A kept session that had died before MAIL says nothing about the message.
                 let stale = self.kept && *phase == Phase::Mail;
-                !phase.is_before_mail() && failure.code != Code::TooLarge && !stale
+                !phase.is_before_mail() && !failure.forbids_sending() && !stale
             }
             End::Accepted(_) | End::ReplyLost(_) | End::Awaited => false,
         }
@@ -214,7 +222,9 @@ pub struct Sighting {
     /// What it is, and the tag it carries.
     pub recognised: Recognised,
     /// The message, or as much of it as is worth having.
-    pub raw: Arc<[u8]>,
+    pub raw: Bytes,
+    /// Whether that is all of it.
+    pub whole: bool,
 }
 
 /// A look at every watched folder of a mailbox that went well.

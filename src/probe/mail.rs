@@ -1,6 +1,7 @@
 //! A received message as the judge reads it: its header fields as they stand, its leaves decoded.
 
 use jiff::Timestamp;
+use mail_parser::parsers::MessageStream;
 use mail_parser::{Message, MimeHeaders};
 
 use crate::mime::leaf::{self, Leaf, media_type, slice};
@@ -28,6 +29,11 @@ impl<'x> Mail<'x> {
             .find(|field| field.is(name))
             .and_then(|field| str::from_utf8(field.raw).ok())
             .map(str::trim)
+    }
+
+    /// Why a part of the message was not looked at, if so.
+    pub fn unread(&self) -> Option<&'static str> {
+        self.message.unread
     }
 
     /// The subject, decoded (RFC 2047) and unfolded.
@@ -71,6 +77,14 @@ impl Field<'_> {
     /// Whether this is the field `name`.
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// The value decoded (RFC 2047), unfolded, its white space made one.
+    pub fn text(&self) -> String {
+        let mut stream = MessageStream::new(self.raw);
+        let decoded = stream.parse_unstructured();
+        let text = decoded.as_text().unwrap_or_default();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }
 

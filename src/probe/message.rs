@@ -7,17 +7,22 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
 
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use lettre::Address;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, Message};
+use lettre::message::header::{
+    ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue,
+};
+use lettre::message::{Attachment, Body, Mailbox, Message, MessageBuilder, MultiPart, SinglePart};
 use ring::digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::mail::{Field, Mail};
-use super::payload::Payload;
+use super::payload::content::{self, Content as Made, PASSWORD, Part, Transfer, Writing};
+use super::payload::{Class, Pattern, Payload, Sample};
 use super::tag::{Signer, Tag};
 use crate::mime::leaf::Content;
 
@@ -40,7 +45,7 @@ pub struct Draft<'a> {
     /// Further header fields, as configured.
     pub headers: &'a [(String, String)],
     /// What it carries.
-    pub payload: Payload,
+    pub sample: &'a Sample,
     /// The route's name, for the person who finds the message.
     pub route: &'a str,
     /// The tag.
@@ -53,16 +58,84 @@ pub struct Draft<'a> {
 #[derive(Clone, Debug)]
 pub struct Composed {
     /// The message as it goes over the wire: CRLF line ends, ends with one.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// What the copy is compared with.
     pub manifest: Manifest,
 }
 
-/// What was sent, as far as a copy must still hold it.
+/// What was sent, as far as a copy is compared with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// A digest of the payload block's words.
+    /// What a copy must still hold to be unaltered.
+    pub payload: Holds,
+    /// The words between the marker lines.
+    pub block: TextDigest,
+    /// The words of the whole text.
     pub text: TextDigest,
+    /// What was beside the text.
+    pub parts: Box<[SentPart]>,
+}
+
+impl Manifest {
+    /// Of what was never sent.
+    pub fn nothing() -> Self {
+        Self {
+            payload: Holds::Block,
+            block: TextDigest::of_text(""),
+            text: TextDigest::of_text(""),
+            parts: Box::default(),
+        }
+    }
+}
+
+/// What is looked for in a copy, wherever in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// The words between the marker lines.
+    Block,
+    /// A pattern that filters know.
+    Pattern(Pattern),
+    /// A file, byte for byte.
+    File(Sha256),
+}
+
+/// An attachment that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentPart {
+    /// Its file name.
+    pub name: Option<String>,
+    /// Its media type.
+    pub media_type: &'static str,
+    /// How it went over the wire.
+    pub transfer: Transfer,
+    /// Its size, decoded.
+    pub size: u64,
+    /// What it held.
+    pub sha256: Sha256,
+}
+
+/// A SHA-256 digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sha256([u8; 32]);
+
+impl Sha256 {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut digest = [0; 32];
+        for (to, from) in digest
+            .iter_mut()
+            .zip(digest::digest(&digest::SHA256, bytes).as_ref())
+        {
+            *to = *from;
+        }
+        Self(digest)
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
 }
 
 /// A header field of the config that cannot be sent.
@@ -78,40 +151,152 @@ pub enum ComposeError {
 
 /// Builds the message of one probe.
 pub fn compose(draft: &Draft<'_>) -> Result<Composed, ComposeError> {
-    let Draft { tag, payload, .. } = draft;
-    let text = match payload {
-        Payload::Plain => plain_text(*tag),
+    let build = |error: &dyn fmt::Display| ComposeError::Build(error.to_string());
+    let made = content::content(draft.sample, draft.tag).map_err(|error| build(&error))?;
+    let manifest = manifest(draft, &made);
+    let text = text(draft, &made);
+    let builder = head(draft)?;
+    let message = if made.parts.is_empty() {
+        builder.singlepart(text)
+    } else {
+        // The boundary can stand in no part: it is made of the tag, which only the text holds, without its begin.
+        let mut whole = MultiPart::mixed()
+            .boundary(format!("=_{}", draft.tag))
+            .singlepart(text);
+        for part in made.parts {
+            whole = whole.singlepart(single(part).map_err(|error| build(&error))?);
+        }
+        builder.multipart(whole)
     };
+    let message = message.map_err(|error| build(&error))?;
+    let mut bytes = message.formatted();
+    drop(message);
+    if !bytes.ends_with(b"\r\n") {
+        bytes.extend_from_slice(b"\r\n");
+    }
+    Ok(Composed {
+        bytes: bytes.into(),
+        manifest,
+    })
+}
+
+/// The header of a message, without what describes its body: for comparison with that of a copy.
+pub fn header(draft: &Draft<'_>) -> Result<Vec<u8>, ComposeError> {
+    head(draft)?
+        .body(String::new())
+        .map(|message| message.formatted())
+        .map_err(|error| ComposeError::Build(error.to_string()))
+}
+
+fn head(draft: &Draft<'_>) -> Result<MessageBuilder, ComposeError> {
+    let Draft { tag, sample, .. } = draft;
+    let subject = format!("{} {tag}", draft.subject);
+    let subject = subject.trim_start();
     let mut builder = Message::builder()
         .from(Mailbox::new(
             Some("mailrobin probe".into()),
             draft.from.clone(),
         ))
         .to(Mailbox::new(None, draft.to.clone()))
-        .subject(format!("{} {tag}", draft.subject).trim_start())
         .message_id(Some(format!("<{tag}@{}>", draft.from.domain())))
-        .date(SystemTime::from(draft.date))
+        .date(SystemTime::from(draft.date));
+    builder = if sample.payload == Payload::Smtputf8 {
+        // lettre would encode what is the point of it.
+        let replies = format!("\"Prüfung\" <größe@{}>", draft.from.domain());
+        builder
+            .raw_header(unencoded("Subject", &format!("Größe 試験 {subject}"))?)
+            .raw_header(unencoded("Reply-To", &replies)?)
+    } else {
+        builder.subject(subject)
+    };
+    builder = builder
         .raw_header(field("Auto-Submitted", "auto-generated")?)
         .raw_header(field("X-Auto-Response-Suppress", "All")?)
         .raw_header(field(TAG_FIELD, &tag.to_string())?);
     for (name, value) in draft.headers {
         builder = builder.raw_header(field(name, value)?);
     }
-    let body = body(draft, &text);
-    let message = builder
-        .header(ContentType::TEXT_PLAIN)
-        .body(body)
-        .map_err(|error| ComposeError::Build(error.to_string()))?;
-    let mut bytes = message.formatted();
-    if !bytes.ends_with(b"\r\n") {
-        bytes.extend_from_slice(b"\r\n");
+    Ok(builder)
+}
+
+fn manifest(draft: &Draft<'_>, made: &Made) -> Manifest {
+    let sent = |part: &Part| {
+        // Of an attached message, the file in it is what counts.
+        if part.media_type == "message/rfc822" {
+            let file = Pattern::Eicar.bytes();
+            return SentPart {
+                name: Some("eicar.txt".into()),
+                media_type: "text/plain",
+                transfer: Transfer::SevenBit,
+                size: file.len() as u64,
+                sha256: Sha256::of(&file),
+            };
+        }
+        SentPart {
+            name: part.name.clone(),
+            media_type: part.media_type,
+            transfer: part.transfer,
+            size: part.bytes.len() as u64,
+            sha256: Sha256::of(&part.bytes),
+        }
+    };
+    let parts: Box<[SentPart]> = made.parts.iter().map(sent).collect();
+    let payload = match (draft.sample.payload.pattern(), parts.last()) {
+        (Some(pattern), _) => Holds::Pattern(pattern),
+        (None, Some(part)) => Holds::File(part.sha256),
+        (None, None) => Holds::Block,
+    };
+    Manifest {
+        payload,
+        block: TextDigest::of(words(&made.block)),
+        text: TextDigest::of(words(&body(draft, &made.block))),
+        parts,
     }
-    Ok(Composed {
-        bytes,
-        manifest: Manifest {
-            text: TextDigest::of(words(&text)),
-        },
+}
+
+fn text(draft: &Draft<'_>, made: &Made) -> SinglePart {
+    let body = body(draft, &made.block);
+    match made.writing {
+        Writing::Plain => SinglePart::plain(body),
+        Writing::Html => {
+            let lines = body.replace('<', "&lt;").replace("\r\n", "<br>\r\n");
+            SinglePart::html(format!("<html><body><p>\r\n{lines}</p></body></html>\r\n"))
+        }
+        Writing::Unencoded => {
+            let encoding = if body.is_ascii() {
+                ContentTransferEncoding::SevenBit
+            } else {
+                ContentTransferEncoding::EightBit
+            };
+            SinglePart::builder()
+                .header(ContentType::TEXT_PLAIN)
+                .body(Body::dangerous_pre_encoded(body.into_bytes(), encoding))
+        }
+    }
+}
+
+fn single(part: Part) -> Result<SinglePart, lettre::message::header::ContentTypeErr> {
+    let content_type = ContentType::parse(part.media_type)?;
+    let body = match part.transfer {
+        Transfer::SevenBit => {
+            Body::dangerous_pre_encoded(part.bytes, ContentTransferEncoding::SevenBit)
+        }
+        Transfer::Base64 => Body::new(part.bytes),
+    };
+    Ok(match part.name {
+        Some(name) => Attachment::new(name).body(body, content_type),
+        None => SinglePart::builder()
+            .header(content_type)
+            .header(ContentDisposition::inline())
+            .body(body),
     })
+}
+
+/// A header field whose value goes over the wire as it is (RFC 6532).
+fn unencoded(name: &str, value: &str) -> Result<HeaderValue, ComposeError> {
+    HeaderName::new_from_ascii(name.to_owned())
+        .map(|name| HeaderValue::dangerous_new_pre_encoded(name, value.into(), value.into()))
+        .map_err(|_| ComposeError::FieldName(name.to_owned()))
 }
 
 /// A header field that lettre encodes and folds.
@@ -136,8 +321,10 @@ fn body(draft: &Draft<'_>, payload: &str) -> String {
         to,
         from,
         tag,
+        sample,
         ..
     } = draft;
+    let about = about(sample.payload);
     format!(
         "This is an automatic test message. Nobody needs to answer it.\r\n\
          \r\n\
@@ -149,6 +336,7 @@ fn body(draft: &Draft<'_>, payload: &str) -> String {
          or the clean-up behind it does not work; it is safe to delete. If you get many\r\n\
          of them, please tell the administrator who answers for {from}.\r\n\
          \r\n\
+         {about}\
          {PAYLOAD_BEGIN}\r\n\
          {payload}\r\n\
          {PAYLOAD_END}\r\n\
@@ -157,58 +345,22 @@ fn body(draft: &Draft<'_>, payload: &str) -> String {
     )
 }
 
-/// A few sentences of everyday words, drawn from the tag, so that no two messages teach a filter the same text.
-fn plain_text(tag: Tag) -> String {
-    const WHO: &[&str] = &[
-        "The gardener",
-        "A neighbour",
-        "My colleague",
-        "The librarian",
-        "An old friend",
-        "The baker",
-        "Our teacher",
-        "The captain",
-    ];
-    const DID: &[&str] = &[
-        "brought",
-        "found",
-        "described",
-        "repaired",
-        "painted",
-        "borrowed",
-        "remembered",
-        "carried",
-    ];
-    const WHAT: &[&str] = &[
-        "a wooden table",
-        "the blue lantern",
-        "two maps",
-        "a basket of pears",
-        "the garden gate",
-        "an umbrella",
-        "the long letter",
-        "a small boat",
-    ];
-    const WHEN: &[&str] = &[
-        "before noon",
-        "on the way home",
-        "after the rain",
-        "last spring",
-        "near the river",
-        "in the quiet hour",
-        "behind the station",
-        "with great care",
-    ];
-    let bytes = tag.id().into_bytes();
-    let mut drawn = bytes.iter().rev().map(|byte| usize::from(*byte));
-    let mut pick = |from: &[&'static str]| {
-        let index = drawn.next().unwrap_or_default() % from.len();
-        from.get(index).copied().unwrap_or_default()
-    };
-    (0..3)
-        .map(|_| format!("{} {} {} {}.", pick(WHO), pick(DID), pick(WHAT), pick(WHEN)))
-        .collect::<Vec<_>>()
-        .join("\r\n")
+/// What a person must know who finds the payload.
+fn about(payload: Payload) -> String {
+    match (payload.class(), payload.pattern()) {
+        (_, None) => String::new(),
+        (Class::Policy, Some(_)) => format!(
+            "It carries a test file that does no harm, in an archive that the password\r\n\
+             {PASSWORD:?} opens.\r\n\r\n"
+        ),
+        (Class::Spam, Some(_)) => {
+            "It holds a line that spam filters know as a test. It does no harm.\r\n\r\n".into()
+        }
+        (Class::Virus | Class::Harmless, Some(_)) => {
+            "It carries a test file that virus scanners take for a virus. It does no harm.\r\n\r\n"
+                .into()
+        }
+    }
 }
 
 /// Where in a message the tag was found.
@@ -291,7 +443,7 @@ pub fn recognise(raw: &[u8], signer: &Signer) -> Recognised {
         .subject()
         .and_then(|subject| signer.find(subject.as_bytes()));
     found.extend(subject.map(|tag| (Carrier::Subject, tag)));
-    for leaf in mail.leaves() {
+    for leaf in &mail.leaves() {
         let searched = |bytes: &[u8]| signer.find(bytes.get(..BODY_SEARCHED).unwrap_or(bytes));
         let tag = match &leaf.content {
             Content::Text(_) | Content::Header(_) => searched(leaf.content.bytes()),
@@ -421,6 +573,11 @@ fn is_reply(mail: &Mail<'_>, carriers: &[Carrier]) -> bool {
 pub struct TextDigest([u8; 16]);
 
 impl TextDigest {
+    /// Of a whole text.
+    pub fn of_text(text: &str) -> Self {
+        Self::of(words(text))
+    }
+
     fn of<'t>(words: impl Iterator<Item = &'t str>) -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
         for word in words {
@@ -477,7 +634,7 @@ mod tests {
             to: &address("echo@example.com").unwrap(),
             subject: "Email Verification for inbound",
             headers: &headers,
-            payload: Payload::Plain,
+            sample: &Sample::of(Payload::Plain),
             route: "inbound",
             tag,
             date: "2026-01-02T03:04:05Z".parse().unwrap(),
@@ -486,7 +643,7 @@ mod tests {
     }
 
     fn text(tag: Tag) -> String {
-        String::from_utf8(composed(tag).bytes).unwrap()
+        String::from_utf8(composed(tag).bytes.into()).unwrap()
     }
 
     fn body(tag: Tag) -> String {
@@ -509,7 +666,7 @@ mod tests {
         mail.leaves()
             .iter()
             .filter_map(|leaf| TextDigest::of_payload(&leaf.content.text()?))
-            .any(|text| text == composed(tag).manifest.text)
+            .any(|text| text == composed(tag).manifest.block)
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! The vocabulary every other room speaks: tag, payload, message, outcome, facts, record. Pure: no I/O, no clock.
 
+pub mod evidence;
 pub mod facts;
 pub mod mail;
 pub mod message;

@@ -213,6 +213,11 @@ codes! {
     Ok "ok" "The outcome is one that was expected, in time.";
     Slow "slow" "The copy came, but took longer than `warn_after`.";
     Duplicate "duplicate" "The copy came more than once.";
+    NotJudged "not-judged" "What should become of this payload is a matter of policy, and the test does not say; it is reported.";
+    Leak "leak" "A harmful payload came through: a copy still holds it.";
+    ControlFailed "control-failed" "A harmful payload did not come through, but neither did the plain message sent with it, so no filter is proved.";
+    RejectedBeforeContent "rejected-before-content" "The gateway refused before it had seen the message, so no filter is proved.";
+    FilterNotTested "filter-not-tested" "The message could not be handed over, so no filter was tested.";
     Unexpected "unexpected" "The copy came through, but the test does not expect that.";
     Tagged "tagged" "The copy came back marked as spam or infected.";
     Junked "junked" "The copy was filed in the junk folder.";
@@ -231,6 +236,7 @@ codes! {
     AuthFailed "auth-failed" "The gateway refused the credentials.";
     AuthUnavailable "auth-unavailable" "The gateway offers no way to log in that the config allows.";
     TooLarge "too-large" "The message is larger than the gateway's announced SIZE limit.";
+    NotOffered "not-offered" "The gateway does not offer an SMTP extension that the payload needs.";
     Secret "secret" "A secret could not be read when it was needed.";
     MailboxUnreadable "mailbox-unreadable" "The mailbox could not be read when it mattered.";
     MailboxRefused "mailbox-refused" "The mailbox server refused the login.";

@@ -1,6 +1,5 @@
 //! The result document: one object a probe, the same in every output, in the API and in the store.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use jiff::Timestamp;
@@ -8,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::facts::{SeenBy, Vantage};
-use super::message::Carrier;
+use super::evidence::Evidence;
+use super::facts::SeenBy;
 use super::name::RouteName;
 use super::outcome::{Code, Outcome, Phase, Verdict};
 use super::payload::Payload;
@@ -64,7 +63,13 @@ pub struct Record {
     pub route: RouteName,
     /// What it carried.
     pub payload: Payload,
-    /// The outcomes that were expected.
+    /// What tells it from the payload as the catalogue has it, such as its size.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub variant: String,
+    /// The plain probe of the same cycle that tells a filter's work from an outage; null where none is needed.
+    #[schemars(with = "Option<String>", extend("format" = "uuid"))]
+    pub control: Option<Uuid>,
+    /// The outcomes that were expected; none: it is reported and not judged.
     pub expect: Vec<Outcome>,
     /// What became of it.
     pub outcome: Outcome,
@@ -189,44 +194,6 @@ pub struct CopyRecord {
     pub size: u32,
     /// What this copy by itself would be.
     pub outcome: Outcome,
-}
-
-/// What supports the verdict.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Evidence {
-    /// Where the deciding copy carried the tag.
-    pub carriers: Vec<Carrier>,
-    /// What filters wrote on the deciding copy, by header field; a marked subject stands under `Subject`.
-    pub marks: BTreeMap<String, Mark>,
-    /// From where the gateway saw us.
-    pub vantage: Option<Vantage>,
-    /// What a delivery status notification says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bounce: Option<Bounce>,
-}
-
-/// A filter's mark.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Mark {
-    /// The field's value, at most 200 characters.
-    pub value: String,
-    /// Whether it says positively that the message is spam or infected.
-    pub positive: bool,
-}
-
-/// What a delivery status notification says of one recipient (RFC 3464).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Bounce {
-    /// `failed`, `delayed`, …
-    pub action: String,
-    /// The enhanced status code.
-    pub status: Option<String>,
-    /// What the remote server said.
-    pub diagnostic: Option<String>,
-    /// The host that reports.
-    pub reporting_host: Option<String>,
-    /// The recipient it speaks of.
-    pub recipient: Option<String>,
 }
 
 /// A duration as the document gives it: milliseconds, to the microsecond.

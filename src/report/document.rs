@@ -16,6 +16,8 @@ pub struct TestRecords<'a> {
     pub route: &'a RouteName,
     /// What was sent.
     pub payload: Payload,
+    /// What tells it from the payload as the catalogue has it.
+    pub variant: &'a str,
     /// Its probes, in the order of their start.
     pub probes: Vec<&'a Record>,
 }
@@ -33,18 +35,25 @@ impl TestRecords<'_> {
 
 /// The tests that records belong to, by route and payload.
 pub fn tests(records: &[Record]) -> Vec<TestRecords<'_>> {
-    let mut tests: BTreeMap<(&RouteName, Payload, &[Outcome]), Vec<&Record>> = BTreeMap::new();
+    type Key<'a> = (&'a RouteName, Payload, &'a str, &'a [Outcome]);
+    let mut tests: BTreeMap<Key<'_>, Vec<&Record>> = BTreeMap::new();
     for record in records {
         tests
-            .entry((&record.route, record.payload, &record.expect))
+            .entry((
+                &record.route,
+                record.payload,
+                &record.variant,
+                &record.expect,
+            ))
             .or_default()
             .push(record);
     }
     tests
         .into_iter()
-        .map(|((route, payload, _), probes)| TestRecords {
+        .map(|((route, payload, variant, _), probes)| TestRecords {
             route,
             payload,
+            variant,
             probes,
         })
         .collect()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use owo_colors::{OwoColorize, Style};
 
 use super::document::{TestRecords, tests};
+use super::matrix::{Matrix, Row, matrix};
 use crate::judge::reason::human;
 use crate::probe::outcome::{Phase, Verdict};
 use crate::probe::record::{Document, Record, Summary};
@@ -47,19 +48,104 @@ fn write_report(out: &mut String, document: &Document, width: Option<usize>) -> 
         .map(|test| test.payload.as_str().len())
         .max()
         .unwrap_or(0);
-    for test in &tests {
-        writeln!(out)?;
-        write!(
-            out,
-            "{} {:route_width$}  {:payload_width$}  ",
-            badge(test.verdict()),
-            test.route,
-            test.payload
-        )?;
-        match test.probes.as_slice() {
-            [probe] => single(out, probe, width)?,
-            probes => several(out, test, probes, width)?,
+    for tests in tests.chunk_by(|one, other| one.route == other.route) {
+        let of_route: Vec<_> = tests.iter().collect();
+        if let Some(matrix) = matrix(&of_route) {
+            write_matrix(out, &matrix, width)?;
+            continue;
         }
+        for test in tests {
+            writeln!(out)?;
+            write!(
+                out,
+                "{} {:route_width$}  {:payload_width$}  ",
+                badge(test.verdict()),
+                test.route,
+                test.payload
+            )?;
+            match test.probes.as_slice() {
+                [probe] => single(out, probe, width)?,
+                probes => several(out, test, probes, width)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A route on which filters were tested: its sums, then a row for each payload with what stopped it.
+fn write_matrix(out: &mut String, matrix: &Matrix<'_>, width: Option<usize>) -> fmt::Result {
+    writeln!(out)?;
+    let mut sums = matrix.sums.iter();
+    writeln!(
+        out,
+        "{} {}  {}",
+        badge(matrix.verdict),
+        matrix.route,
+        sums.next().map_or("", String::as_str)
+    )?;
+    let under = " ".repeat(matrix.route.len() + 2);
+    for sum in sums {
+        writeln!(out, "{INDENT}{under}{sum}")?;
+    }
+    let payloads = matrix.rows.iter().map(|row| row.payload.chars().count());
+    let payload_width = payloads.max().unwrap_or(0);
+    let outcomes = matrix
+        .rows
+        .iter()
+        .map(|row| row.probe.outcome.as_str().len());
+    let outcome_width = outcomes.max().unwrap_or(0);
+    for row in &matrix.rows {
+        let Row {
+            verdict,
+            payload,
+            probe,
+            share,
+        } = row;
+        let lead = format!(
+            "{INDENT}{} {payload:payload_width$}  {:outcome_width$}  ",
+            badge(*verdict),
+            probe.outcome
+        );
+        // What the badge is coloured with takes no room.
+        let indent = " ".repeat(INDENT.len() + 6 + payload_width + 2 + outcome_width + 2);
+        let share = share.map_or_else(String::new, |(alike, total)| {
+            format!("{alike} of {total}: ")
+        });
+        let code = match verdict {
+            Verdict::Pass => String::new(),
+            Verdict::Warn | Verdict::Unknown | Verdict::Fail => format!(" [{}]", probe.code),
+        };
+        hanging(
+            out,
+            (&lead, &indent),
+            &format!("{share}{}{code}", probe.reason),
+            width,
+        )?;
+        for line in &probe.transcript {
+            writeln!(out, "{INDENT}{}", line.dimmed())?;
+        }
+    }
+    Ok(())
+}
+
+/// A text that begins behind `lead` and goes on under its own begin.
+fn hanging(
+    out: &mut String,
+    (lead, indent): (&str, &str),
+    text: &str,
+    width: Option<usize>,
+) -> fmt::Result {
+    let Some(width) = width else {
+        return writeln!(out, "{lead}{text}");
+    };
+    let room = width.saturating_sub(indent.len());
+    if room < 30 {
+        writeln!(out, "{}", lead.trim_end())?;
+        return wrapped(out, text, Some(width));
+    }
+    let options = textwrap::Options::new(room).word_splitter(textwrap::WordSplitter::NoHyphenation);
+    for (at, line) in textwrap::wrap(text, options).iter().enumerate() {
+        writeln!(out, "{}{line}", if at == 0 { lead } else { indent })?;
     }
     Ok(())
 }

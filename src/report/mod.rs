@@ -4,3 +4,4 @@
 pub mod document;
 pub mod human;
 pub mod json;
+pub mod matrix;

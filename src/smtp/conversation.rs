@@ -24,6 +24,8 @@ use crate::probe::facts::Reply;
 const MAX_LINE: usize = 4096;
 /// The longest reply taken, all lines together.
 const MAX_REPLY: usize = 64 * 1024;
+/// A message is sent in blocks of about this size, each within the step's time (RFC 5321 §4.5.3.2.5).
+const BLOCK: usize = 256 * 1024;
 /// What a transcript keeps of one conversation.
 const MAX_TRANSCRIPT: usize = 500;
 
@@ -131,14 +133,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     /// Sends the message, dot-stuffed, without the final dot (RFC 5321 §4.5.2). What fails here was not handed over.
     pub async fn content(&mut self, message: &[u8], limit: Duration) -> Result<(), NoReply> {
         self.note(|| format!("C: <message, {} bytes>", message.len()));
-        let stuffed = stuff(message);
-        let sent = async {
-            self.stream.write_all(&stuffed).await?;
-            self.stream.flush().await
-        };
-        timeout(limit, sent)
-            .await
-            .map_err(|_| NoReply::Slow(limit))??;
+        let mut rest = message;
+        while !rest.is_empty() {
+            let block = first_lines(rest, BLOCK);
+            rest = rest.get(block.len()..).unwrap_or_default();
+            let stuffed = stuff(block);
+            let sent = async {
+                self.stream.write_all(&stuffed).await?;
+                self.stream.flush().await
+            };
+            timeout(limit, sent)
+                .await
+                .map_err(|_| NoReply::Slow(limit))??;
+        }
         Ok(())
     }
 
@@ -281,6 +288,16 @@ fn parse(lines: &[String]) -> Result<Reply, NoReply> {
         esc: parsed.esc,
         raw: lines.join("\n").into(),
     })
+}
+
+/// As many whole lines as make up `least` bytes.
+fn first_lines(message: &[u8], least: usize) -> &[u8] {
+    let end = message
+        .iter()
+        .skip(least)
+        .position(|&byte| byte == b'\n')
+        .map_or(message.len(), |at| least + at + 1);
+    message.get(..end).unwrap_or(message)
 }
 
 /// A leading dot is doubled on every line, and the last line ended.

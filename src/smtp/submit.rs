@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use lettre::Address;
 use lettre::transport::smtp::commands::{Data, Mail, Quit, Rcpt, Rset};
 use lettre::transport::smtp::extension::{MailBodyParameter, MailParameter, RcptParameter};
@@ -28,7 +29,7 @@ pub struct Submission {
     /// RCPT.
     pub to: Address,
     /// The message as it goes over the wire, before dot-stuffing.
-    pub message: Arc<[u8]>,
+    pub message: Bytes,
     /// ENVID (RFC 3461 §4.4), where the server takes one.
     pub envelope_id: String,
     /// The address an earlier attempt went to: greylisting wants the same again.
@@ -138,6 +139,17 @@ impl Submitter {
             };
             return Err(End::Broken(Phase::Mail, failure));
         }
+        if let Some(missing) = needed(message).find(|extension| !extension.is_offered(can)) {
+            let failure = Failure {
+                code: Code::NotOffered,
+                what: format!(
+                    "the payload needs {}, which {} does not offer",
+                    missing.keyword, self.gateway.endpoint
+                ),
+                remedy: "a message like it can only be sent on to servers that take it: leave the payload out, or turn the extension on",
+            };
+            return Err(End::Broken(Phase::Mail, failure));
+        }
         let mail = conversation.command(mail(submission, can), limit).await;
         trip.mark(Phase::Mail);
         self.positive(Phase::Mail, mail)?;
@@ -190,6 +202,36 @@ impl Submitter {
     }
 }
 
+/// An SMTP extension without which a message cannot be sent.
+struct Extension {
+    keyword: &'static str,
+    offered: fn(Capabilities) -> bool,
+}
+
+impl Extension {
+    fn is_offered(&self, can: Capabilities) -> bool {
+        (self.offered)(can)
+    }
+}
+
+/// What a message needs that not every server takes (RFC 6152, RFC 6531).
+fn needed(message: &[u8]) -> impl Iterator<Item = Extension> {
+    let header = message
+        .windows(4)
+        .position(|end| end == b"\r\n\r\n")
+        .and_then(|end| message.get(..end))
+        .unwrap_or(message);
+    let utf8 = (!header.is_ascii()).then_some(Extension {
+        keyword: "SMTPUTF8",
+        offered: |can| can.utf8(),
+    });
+    let eight_bit = (!message.is_ascii()).then_some(Extension {
+        keyword: "8BITMIME",
+        offered: |can| can.eight_bit(),
+    });
+    utf8.into_iter().chain(eight_bit)
+}
+
 fn mail(submission: &Submission, can: Capabilities) -> Mail {
     let other = |keyword: &str, value: &str| MailParameter::Other {
         keyword: keyword.to_owned(),
@@ -203,7 +245,9 @@ fn mail(submission: &Submission, can: Capabilities) -> Mail {
         parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
     let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
-    if can.utf8() && !(is_ascii(&submission.from) && is_ascii(&submission.to)) {
+    let is_utf8 = needed(&submission.message).any(|extension| extension.keyword == "SMTPUTF8")
+        || !(is_ascii(&submission.from) && is_ascii(&submission.to));
+    if can.utf8() && is_utf8 {
         parameters.push(MailParameter::SmtpUtfEight);
     }
     if can.dsn() {

@@ -3,6 +3,7 @@
 mod reader;
 mod routes;
 mod servers;
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;

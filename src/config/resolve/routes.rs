@@ -10,11 +10,9 @@ use lettre::Address;
 use super::reader::Reader;
 use crate::config::diagnostic::suggest;
 use crate::config::file::{self, At, File, Text};
-use crate::config::plan::{DEFAULT_MARKS, DEFAULT_SUBJECT, Gateway, Mailbox, Route, Test};
+use crate::config::plan::{DEFAULT_MARKS, DEFAULT_SUBJECT, Gateway, Mailbox, Route};
 use crate::probe::message;
 use crate::probe::name::{MailboxName, RouteName};
-use crate::probe::outcome::Outcome;
-use crate::probe::payload::Payload;
 
 /// Header fields that mailrobin, the envelope or a server on the way writes.
 const RESERVED: &[&str] = &[
@@ -176,55 +174,6 @@ impl Reader<'_> {
         self.found
             .warn(place.span.clone(), message, Some(help.into()));
         None
-    }
-
-    fn tests(&mut self, tests: Option<&At<Vec<At<file::Test>>>>) -> Vec<Test> {
-        let Some(tests) = tests else {
-            return vec![Test::of(Payload::Plain)];
-        };
-        if tests.value().is_empty() {
-            let help = "leave it out to send `plain`";
-            self.wrong(
-                tests.span(),
-                "`tests` is empty, so nothing would be sent",
-                Some(help),
-            );
-        }
-        let read = |keys: &At<file::Test>| {
-            let test = Test::of(self.payload(keys)?);
-            let expect = keys
-                .value()
-                .expect
-                .as_ref()
-                .map(|expect| self.outcomes(expect));
-            Some(Test {
-                expect: expect.unwrap_or(test.expect),
-                ..test
-            })
-        };
-        tests.value().iter().filter_map(read).collect()
-    }
-
-    fn payload(&mut self, keys: &At<file::Test>) -> Option<Payload> {
-        let Some(name) = &keys.value().payload else {
-            self.absent(keys.span(), "a test needs a `payload`", None);
-            return None;
-        };
-        self.choice("payload", Some(name), &Payload::ALL, Payload::as_str)
-    }
-
-    fn outcomes(&mut self, expect: &At<Vec<Text>>) -> Arc<[Outcome]> {
-        if expect.value().is_empty() {
-            self.wrong(
-                expect.span(),
-                "`expect` is empty, so the test could never pass",
-                None,
-            );
-        }
-        let words = expect.value().iter();
-        words
-            .filter_map(|word| self.choice("expect", Some(word), &Outcome::ALL, Outcome::as_str))
-            .collect()
     }
 
     fn headers(&mut self, place: &Place<'_>) -> Vec<(String, String)> {

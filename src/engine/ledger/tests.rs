@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
 use crate::config;
 use crate::probe::facts::{End, Reply, SeenBy, Step, Uid, Vantage};
-use crate::probe::message::{Draft, Recognised, compose};
+use crate::probe::message::{Recognised, compose};
 use crate::probe::outcome::{Phase, Verdict};
+use crate::probe::payload::Payload;
 use crate::probe::tag::{Instance, Signer, Tag};
 
 const CONFIG: &str = r#"
@@ -64,21 +66,9 @@ impl World {
         self.signer.mint(self.start.wall, [number; 7])
     }
 
-    fn message(&self, tag: Tag) -> (Vec<u8>, Manifest) {
-        let Route {
-            from, to, subject, ..
-        } = &*self.route;
-        let composed = compose(&Draft {
-            from,
-            to,
-            subject,
-            headers: &[],
-            payload: Payload::Plain,
-            route: "inbound",
-            tag,
-            date: self.start.wall,
-        })
-        .unwrap();
+    fn message(&self, tag: Tag) -> (Bytes, Manifest) {
+        let sample = Sample::of(Payload::Plain);
+        let composed = compose(&self.route.draft(&sample, tag, self.start.wall)).unwrap();
         (composed.bytes, composed.manifest)
     }
 
@@ -97,15 +87,16 @@ impl World {
     fn start(&mut self, tag: Tag) {
         let (message, manifest) = self.message(tag);
         let probe = Probe {
-            id: tag.id(),
             route: Arc::clone(&self.route),
-            payload: Payload::Plain,
+            sample: Arc::new(Sample::of(Payload::Plain)),
+            tag,
+            control: None,
             expect: Arc::new([Outcome::Delivered]),
             manifest,
             submission: Submission {
                 from: self.route.from.clone(),
                 to: self.route.to.clone(),
-                message: message.into(),
+                message,
                 envelope_id: tag.to_string(),
                 address: None,
                 transcript: false,
@@ -153,7 +144,8 @@ impl World {
                 tag: Some(tag),
                 carriers: Vec::new(),
             },
-            raw: self.message(tag).0.into(),
+            raw: self.message(tag).0,
+            whole: true,
         }))
     }
 

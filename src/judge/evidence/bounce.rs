@@ -1,8 +1,8 @@
 //! What a delivery status notification says (RFC 3464).
 
 use crate::mime::leaf::Content;
+use crate::probe::evidence::Bounce;
 use crate::probe::mail::Mail;
-use crate::probe::record::Bounce;
 
 /// The first `failed` recipient of the report, else the first of any action; `None` where it has no status part.
 pub fn bounce(raw: &[u8]) -> Option<Bounce> {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::probe::evidence::Mark;
 use crate::probe::mail::Mail;
-use crate::probe::record::Mark;
 
 /// Of a field's value, this much is kept.
 const KEPT: usize = 200;

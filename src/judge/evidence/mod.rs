@@ -4,6 +4,7 @@
 mod bounce;
 mod integrity;
 mod marks;
+mod stopped;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,13 +12,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use bounce::bounce;
+pub use stopped::stopped_by;
 
 use crate::clock::Stamp;
+use crate::probe::evidence::{Integrity, Mark};
 use crate::probe::facts::{SeenBy, Sighting, Uid};
 use crate::probe::mail::Mail;
-use crate::probe::message::{Carrier, Manifest};
+use crate::probe::message::{self, Carrier, Draft, Manifest};
 use crate::probe::outcome::Outcome;
-use crate::probe::record::Mark;
 
 /// A copy, judged by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,19 +44,32 @@ pub struct Copy {
     pub carriers: Vec<Carrier>,
     /// What filters wrote on it.
     pub marks: BTreeMap<String, Mark>,
+    /// Whether it still holds the payload; of a harmful one also, whether it may.
+    pub holds: bool,
+    /// What became of each part of it.
+    pub integrity: Box<Integrity>,
 }
 
-/// Judges a sighted copy by itself: altered before junked before tagged before delivered.
-pub fn copy(sighting: &Sighting, manifest: &Manifest, prefixes: &[String]) -> Copy {
+/// Judges a sighted copy of a draft by itself: altered before junked before tagged before delivered.
+pub fn copy(
+    sighting: &Sighting,
+    draft: &Draft<'_>,
+    manifest: &Manifest,
+    prefixes: &[String],
+) -> Copy {
     let mail = Mail::parse(&sighting.raw);
+    let sent = message::header(draft).unwrap_or_default();
+    let inspected = integrity::inspect(
+        mail.as_ref(),
+        Mail::parse(&sent).as_ref(),
+        manifest,
+        !sighting.whole,
+    );
     let marks = mail
         .as_ref()
         .map(|mail| marks::read(mail, prefixes))
         .unwrap_or_default();
-    let intact = mail
-        .as_ref()
-        .is_some_and(|mail| integrity::holds(mail, manifest));
-    let outcome = if !intact {
+    let outcome = if !inspected.holds {
         Outcome::Altered
     } else if sighting.place.junk {
         Outcome::Junked
@@ -74,5 +89,7 @@ pub fn copy(sighting: &Sighting, manifest: &Manifest, prefixes: &[String]) -> Co
         outcome,
         carriers: sighting.recognised.carriers.clone(),
         marks,
+        holds: inspected.holds,
+        integrity: Box::new(inspected.integrity),
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use async_imap::imap_proto::{AttributeValue, Response};
 use jiff::Timestamp;
 
@@ -18,6 +20,8 @@ use crate::probe::tag::Signer;
 const HEADER_FETCHED: usize = 64 * 1024;
 /// More headers in one answer than any mailbox gets between two looks are not taken.
 const HEADERS_AT_MOST: usize = 100_000;
+/// A copy longer than what is searched is read on in slices of this size.
+const SLICE: usize = 4 * 1024 * 1024;
 /// So many bodies are asked for in one command.
 const BODIES_AT_ONCE: usize = 64;
 /// So many messages a step back when the place to begin at has been lost.
@@ -121,6 +125,7 @@ impl Folder {
         session: &mut Session,
         signer: &Signer,
         (begun, by): (Stamp, SeenBy),
+        largest_copy: usize,
     ) -> Result<Vec<Sighting>, ImapError> {
         let Some(cursor) = self.cursor else {
             return Ok(Vec::new());
@@ -164,6 +169,9 @@ impl Folder {
             next: last.saturating_add(1),
             ..cursor
         });
+        for sighting in found.iter_mut().filter(|sighting| !sighting.whole) {
+            read_rest(session, sighting, largest_copy).await?;
+        }
         self.looked = Some(begun);
         Ok(found)
     }
@@ -223,13 +231,52 @@ impl Folder {
                     delivered_at: header.delivered_at,
                     size: header.size,
                     recognised,
-                    raw: bytes.into(),
+                    raw: Bytes::copy_from_slice(bytes),
+                    whole: bytes.len() < BODY_SEARCHED,
                 });
             })
             .await?;
         still_there(session, &unread).await?;
         Ok(found)
     }
+}
+
+/// Reads on in a copy whose begin was read: what was sent may be anywhere in it.
+async fn read_rest(
+    session: &mut Session,
+    sighting: &mut Sighting,
+    most: usize,
+) -> Result<(), ImapError> {
+    let Uid::Imap { uid, .. } = sighting.place.uid else {
+        return Ok(());
+    };
+    if sighting.recognised.kind != Kind::Mail {
+        return Ok(());
+    }
+    let expected = usize::try_from(sighting.size).unwrap_or(most).min(most);
+    let mut raw = Vec::with_capacity(expected);
+    raw.extend_from_slice(&sighting.raw);
+    while raw.len() < most && !sighting.whole {
+        let before = raw.len();
+        let mut given = false;
+        let command = format!("UID FETCH {uid} (UID BODY.PEEK[]<{before}.{SLICE}>)");
+        session
+            .run(&command, |response| {
+                if let Some(message) = Fetched::of(response).filter(|message| message.uid == uid) {
+                    given = true;
+                    raw.extend_from_slice(message.bytes.get(..SLICE).unwrap_or(message.bytes));
+                }
+            })
+            .await?;
+        if !given {
+            // Somebody else has removed it meanwhile.
+            break;
+        }
+        sighting.whole = raw.len() < before + SLICE;
+    }
+    raw.truncate(most);
+    sighting.raw = raw.into();
+    Ok(())
 }
 
 /// What was listed and not given may have been removed meanwhile, by another reader; if it is still there, it was

@@ -183,9 +183,12 @@ impl Watcher {
         let Some((first, others)) = self.folders.split_first_mut() else {
             return Ok(false);
         };
+        let largest_copy = self.wires.interest.borrow().largest_copy();
         let mut found = Vec::new();
         if session.take_news() || thorough {
-            found = first.read_new(session, &self.signer, (begun, by)).await?;
+            found = first
+                .read_new(session, &self.signer, (begun, by), largest_copy)
+                .await?;
         } else {
             first.looked(begun);
         }
@@ -200,7 +203,9 @@ impl Watcher {
             moved = true;
             let status = session.select(&folder.name).await?;
             folder.take_up(session, status, since).await?;
-            let found = folder.read_new(session, &self.signer, (begun, by)).await?;
+            let found = folder
+                .read_new(session, &self.signer, (begun, by), largest_copy)
+                .await?;
             something |= !found.is_empty();
             self.wires.sighted(&self.mailbox.name, found).await;
         }
@@ -208,7 +213,9 @@ impl Watcher {
             let status = session.select(&first.name).await?;
             first.take_up(session, status, since).await?;
             if first.has_news(status) {
-                let found = first.read_new(session, &self.signer, (begun, by)).await?;
+                let found = first
+                    .read_new(session, &self.signer, (begun, by), largest_copy)
+                    .await?;
                 self.wires.sighted(&self.mailbox.name, found).await;
             }
         }

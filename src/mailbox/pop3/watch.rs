@@ -23,8 +23,6 @@ use crate::probe::tag::Signer;
 const FASTEST: Duration = Duration::from_millis(100);
 /// When probes were sent before the first session, so many of the newest messages are read.
 const READ_BACK: usize = 1000;
-/// A copy of ours is read up to this size.
-const LARGEST_COPY: usize = 32 * 1024 * 1024;
 /// However long a server wants logins to be apart, it is asked again after this.
 const LONGEST_DELAY: Duration = Duration::from_hours(1);
 /// What a person calls the only folder POP3 shows.
@@ -187,7 +185,7 @@ impl Watcher {
         let tagged = header.is_some_and(|header| recognise(&header, &self.signer).tag.is_some());
         // A stranger's large message is not read; a copy of ours is, however much was added to it on the way.
         let most = if tagged {
-            LARGEST_COPY
+            self.wires.interest.borrow().largest_copy()
         } else {
             BODY_SEARCHED * 2
         };
@@ -216,6 +214,7 @@ impl Watcher {
             size: message.size,
             recognised,
             raw: raw.into(),
+            whole: true,
         }))
     }
 

@@ -1,5 +1,7 @@
 //! The sentence: what happened, on what, in whose words, and what to do.
 
+mod filters;
+
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -20,10 +22,14 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
         verdict,
     } = judgement;
     if verdict == Verdict::Pass {
-        return passed(case, outcome);
+        return became(case, outcome);
     }
     match code {
-        Code::Ok => passed(case, outcome),
+        Code::Ok | Code::NotJudged => became(case, outcome),
+        Code::Leak => filters::leak(case),
+        Code::ControlFailed | Code::RejectedBeforeContent | Code::FilterNotTested => {
+            filters::unproved(case, judgement)
+        }
         Code::Slow => format!(
             "came back after {}, slower than {}{}",
             took(case),
@@ -34,13 +40,17 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
             "came back {} times: a rule or a list forwards it more than once",
             case.copies.len()
         ),
-        Code::Unexpected => format!("came through intact after {}, which this test does not expect", took(case)),
+        Code::Unexpected => format!(
+            "came through intact after {}, which this test does not expect",
+            took(case)
+        ),
         Code::Tagged => format!("came back marked by a filter: {}", marks(case)),
         Code::Junked => format!(
             "was filed in {}: a filter of the mailbox or before it takes it for spam",
-            case.copies.first().map_or("the junk folder", |copy| &*copy.folder)
+            case.deciding_copy()
+                .map_or("the junk folder", |copy| &*copy.folder)
         ),
-        Code::Altered => "came back without the test content that was sent: something on the way replaced or cut it".into(),
+        Code::Altered => filters::altered(case),
         Code::Late => format!(
             "came back after {}, later than the deadline of {}",
             took(case),
@@ -63,12 +73,23 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
         Code::Rejected => refused(case, "refused it"),
         Code::Deferred => {
             let tries = case.attempts.len();
-            let times = if tries == 1 { "once".into() } else { format!("{tries} times") };
-            refused(case, &format!("put it off {times} in {}", deferred_for(case)))
+            let times = if tries == 1 {
+                "once".into()
+            } else {
+                format!("{tries} times")
+            };
+            refused(
+                case,
+                &format!("put it off {times} in {}", deferred_for(case)),
+            )
         }
         Code::MailboxUnreadable | Code::MailboxRefused => unseen(case),
-        Code::Interrupted => "the run was interrupted, or its --timeout was over, before this came to its end".into(),
-        Code::NotStarted => "it was not sent: the run ended before, or --fail-fast held it back".into(),
+        Code::Interrupted => {
+            "the run was interrupted, or its --timeout was over, before this came to its end".into()
+        }
+        Code::NotStarted => {
+            "it was not sent: the run ended before, or --fail-fast held it back".into()
+        }
         Code::DnsFailed
         | Code::ConnectFailed
         | Code::TlsFailed
@@ -77,15 +98,26 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
         | Code::AuthFailed
         | Code::AuthUnavailable
         | Code::TooLarge
-        | Code::Secret => match (case.close, last_failure(case)) {
-            (Close::Blind(_), _) if outcome == Outcome::Unseen => unseen(case),
-            (_, Some(failure)) => with_remedy(&failure.what, failure.remedy),
-            (_, None) => refused(case, "refused us"),
+        | Code::NotOffered
+        | Code::Secret => match case.close {
+            Close::Blind(_) if outcome == Outcome::Unseen => unseen(case),
+            _ => not_handed_over(case),
         },
     }
 }
 
-fn passed(case: &Case<'_>, outcome: Outcome) -> String {
+fn not_handed_over(case: &Case<'_>) -> String {
+    match last_failure(case) {
+        Some(failure) => with_remedy(&failure.what, failure.remedy),
+        None => refused(case, "refused us"),
+    }
+}
+
+/// What became of it, where that is as it should be or is not judged.
+fn became(case: &Case<'_>, outcome: Outcome) -> String {
+    if case.is_harmful() {
+        return filters::became(case, outcome);
+    }
     match outcome {
         Outcome::Delivered => format!("came back after {}{}", took(case), aside(case)),
         Outcome::Tagged => format!("came back after {}, marked: {}", took(case), marks(case)),
@@ -133,11 +165,11 @@ fn aside(case: &Case<'_>) -> String {
 }
 
 fn took(case: &Case<'_>) -> String {
-    human(
-        case.round_trip()
-            .unwrap_or_default()
-            .saturating_sub(case.deferral()),
-    )
+    let seen = case
+        .deciding_copy()
+        .zip(case.attempts.first())
+        .map(|(copy, first)| copy.seen.since(first.started));
+    human(seen.unwrap_or_default().saturating_sub(case.deferral()))
 }
 
 fn deferred_for(case: &Case<'_>) -> String {
@@ -149,8 +181,7 @@ fn deferred_for(case: &Case<'_>) -> String {
 
 fn marks(case: &Case<'_>) -> String {
     let marks = case
-        .copies
-        .first()
+        .deciding_copy()
         .map(|copy| &copy.marks)
         .into_iter()
         .flatten();

@@ -1,0 +1,180 @@
+//! Tests: payloads and suites, what belongs to each, and what is expected.
+
+use std::fs;
+use std::sync::Arc;
+
+use super::reader::Reader;
+use crate::config::diagnostic::suggest;
+use crate::config::file::{self, At, Text};
+use crate::config::plan::Test;
+use crate::config::value::size;
+use crate::probe::outcome::Outcome;
+use crate::probe::payload::{Attached, Class, MOST_ATTACHED, Payload, Sample, Suite};
+
+impl Reader<'_> {
+    pub(super) fn tests(&mut self, tests: Option<&At<Vec<At<file::Test>>>>) -> Vec<Test> {
+        let Some(tests) = tests else {
+            return vec![Test::of(Payload::Plain)];
+        };
+        if tests.value().is_empty() {
+            let help = "leave it out to send `plain`";
+            self.wrong(
+                tests.span(),
+                "`tests` is empty, so nothing would be sent",
+                Some(help),
+            );
+        }
+        // A payload that is listed by itself is not sent for a suite as well.
+        let listed: Vec<_> = tests
+            .value()
+            .iter()
+            .filter_map(|keys| Payload::named(keys.value().payload.as_ref()?.value()))
+            .collect();
+        let mut read = Vec::new();
+        for keys in tests.value() {
+            let expect = keys.value().expect.as_ref();
+            let expect = expect.map(|expect| self.outcomes(expect));
+            for test in self.test(keys, &listed) {
+                let expect = expect.clone().unwrap_or(test.expect);
+                read.push(Test { expect, ..test });
+            }
+        }
+        read
+    }
+
+    fn test(&mut self, keys: &At<file::Test>, listed: &[Payload]) -> Vec<Test> {
+        match (&keys.value().payload, &keys.value().suite) {
+            (Some(name), None) => self
+                .payload(name)
+                .and_then(|payload| self.sample(payload, keys))
+                .map(Test::from)
+                .into_iter()
+                .collect(),
+            (None, Some(name)) => self.suite(name, keys, listed),
+            (Some(_), Some(suite)) => {
+                let message = "a test has either a `payload` or a `suite`, not both";
+                self.wrong(suite.span(), message, None);
+                Vec::new()
+            }
+            (None, None) => {
+                self.absent(keys.span(), "a test needs a `payload` or a `suite`", None);
+                Vec::new()
+            }
+        }
+    }
+
+    fn payload(&mut self, name: &Text) -> Option<Payload> {
+        let payload = Payload::named(name.value());
+        if payload.is_none() {
+            let message = format!("`payload` cannot be {:?}", name.value());
+            let help = if Suite::named(name.value()).is_some() {
+                format!("that is a suite: {{ suite = {:?} }}", name.value())
+            } else {
+                suggest(name.value(), Payload::ALL.iter().map(|it| it.as_str()))
+            };
+            self.wrong(name.span(), message, Some(&help));
+        }
+        payload
+    }
+
+    fn suite(&mut self, name: &Text, keys: &At<file::Test>, listed: &[Payload]) -> Vec<Test> {
+        let suite = self.choice("suite", Some(name), Suite::ALL, Suite::as_str);
+        let own = keys.value();
+        for key in [&own.size, &own.file].into_iter().flatten() {
+            let message = "`size` and `file` belong to a `payload` of their own";
+            self.wrong(key.span(), message, None);
+        }
+        let pad = self.bytes(own.pad.as_ref());
+        let payloads = suite.into_iter().flat_map(Suite::payloads);
+        payloads
+            .filter(|payload| !listed.contains(payload))
+            .map(|payload| {
+                let pad = pad.filter(|_| payload.class() == Class::Virus);
+                Test::from(Sample {
+                    pad,
+                    ..Sample::of(payload)
+                })
+            })
+            .collect()
+    }
+
+    fn sample(&mut self, payload: Payload, keys: &At<file::Test>) -> Option<Sample> {
+        let file::Test {
+            size, pad, file, ..
+        } = keys.value();
+        let takes_pad = payload.class() == Class::Virus;
+        let misplaced = [
+            (size, "size", payload == Payload::Large, "large"),
+            (pad, "pad", takes_pad, "the payloads of a virus scanner"),
+            (file, "file", payload == Payload::Attachment, "attachment"),
+        ];
+        for (key, name, is_right, home) in misplaced {
+            if let Some(key) = key.as_ref().filter(|_| !is_right) {
+                let message = format!("`{payload}` has no `{name}`: that belongs to {home}");
+                self.wrong(key.span(), message, None);
+            }
+        }
+        let file = match file {
+            Some(file) if payload == Payload::Attachment => Some(self.attached(file)?),
+            None if payload == Payload::Attachment => {
+                let message = "`attachment` needs a `file`";
+                self.absent(keys.span(), message, Some("write file = \"PATH\""));
+                return None;
+            }
+            _ => None,
+        };
+        Some(Sample {
+            payload,
+            size: self.bytes(size.as_ref()),
+            pad: self.bytes(pad.as_ref()),
+            file,
+        })
+    }
+
+    fn bytes(&mut self, text: Option<&Text>) -> Option<u64> {
+        self.checked(text, |text| size(text, MOST_ATTACHED))
+    }
+
+    fn attached(&mut self, text: &Text) -> Option<Arc<Attached>> {
+        let path = self.folder.join(text.value());
+        let read = fs::metadata(&path).and_then(|facts| {
+            if facts.len() > MOST_ATTACHED {
+                return Err(std::io::Error::other("it is larger than 64 MiB"));
+            }
+            fs::read(&path)
+        });
+        let bytes = match read {
+            Ok(bytes) if !bytes.is_empty() => bytes,
+            Ok(_) => {
+                let message = format!("{} is empty, so nothing would be proved", path.display());
+                self.wrong(text.span(), message, None);
+                return None;
+            }
+            Err(error) => {
+                let message = format!("cannot read {}: {error}", path.display());
+                self.wrong(text.span(), message, None);
+                return None;
+            }
+        };
+        let name = path.file_name().map(|name| name.to_string_lossy().into());
+        Some(Arc::new(Attached {
+            name: name.unwrap_or_default(),
+            path,
+            bytes,
+        }))
+    }
+
+    fn outcomes(&mut self, expect: &At<Vec<Text>>) -> Arc<[Outcome]> {
+        if expect.value().is_empty() {
+            self.wrong(
+                expect.span(),
+                "`expect` is empty, so the test could never pass",
+                None,
+            );
+        }
+        let words = expect.value().iter();
+        words
+            .filter_map(|word| self.choice("expect", Some(word), &Outcome::ALL, Outcome::as_str))
+            .collect()
+    }
+}

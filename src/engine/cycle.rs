@@ -1,0 +1,44 @@
+//! The probes of one route that are sent together, and the one among them that tells a filter's work from an outage.
+
+use std::sync::Arc;
+
+use crate::config::plan::{Route, Test};
+use crate::probe::payload::{Class, Payload};
+
+/// The tests of one route that are sent together, the control first.
+#[derive(Clone, Debug)]
+pub struct Cycle {
+    /// The route under test.
+    pub route: Arc<Route>,
+    /// What is sent, in this order.
+    pub tests: Vec<Test>,
+    /// Whether the first of them is the control of the others.
+    pub has_control: bool,
+}
+
+impl Cycle {
+    /// A cycle of these tests. Where one of them needs a control and none of them is `plain`, one is added.
+    pub fn new(route: Arc<Route>, mut tests: Vec<Test>) -> Self {
+        let has_control = tests.iter().any(needs_control);
+        if has_control {
+            let plain = tests
+                .iter()
+                .position(|test| test.sample.payload == Payload::Plain);
+            let control = plain.map_or_else(|| Test::of(Payload::Plain), |at| tests.remove(at));
+            tests.insert(0, control);
+        }
+        Self {
+            route,
+            tests,
+            has_control,
+        }
+    }
+}
+
+/// Whether a test's pass must be told from an outage.
+pub fn needs_control(test: &Test) -> bool {
+    match test.sample.payload.class() {
+        Class::Harmless => false,
+        Class::Policy | Class::Virus | Class::Spam => !test.expect.is_empty(),
+    }
+}
