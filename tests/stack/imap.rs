@@ -76,6 +76,12 @@ impl Imap {
         status.unwrap().trim_end_matches(')').parse().unwrap()
     }
 
+    /// Sets a flag of a message.
+    pub(crate) fn flag(&mut self, folder: &str, uid: u32, flag: &str) {
+        self.command(&format!("SELECT {folder}"));
+        self.command(&format!("UID STORE {uid} +FLAGS ({flag})"));
+    }
+
     /// Makes a folder.
     pub(crate) fn create(&mut self, folder: &str) {
         self.command(&format!("CREATE {folder}"));
@@ -130,7 +136,7 @@ impl Imap {
         loop {
             let before = response.text.len();
             let read = self.stream.read_line(&mut response.text).unwrap();
-            assert!(read > 0, "Dovecot closed the connection");
+            assert!(read > 0, "the server closed the connection");
             response.text.truncate(response.text.trim_end().len());
             let line = &response.text[before..];
             let Some((_, length)) = line.strip_suffix('}').and_then(|it| it.rsplit_once('{'))

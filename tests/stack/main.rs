@@ -1,9 +1,12 @@
-//! `mailrobin check` against a real Postfix and Dovecot, started by the script `stack` beside this file.
+//! `mailrobin check` against a real Postfix and Dovecot, started by the script `stack` beside this file, and against a
+//! real Exim and Cyrus (`family.rs`), started by the script `family`.
 //!
-//! The packages are installed by `stack install`, which `tests/run` calls; these tests install nothing.
+//! The packages are fetched by `stack install` and `family install`, which `tests/run` calls; these tests install
+//! nothing.
 //!
-//! One set of servers serves the whole binary; a test that stops them or counts messages starts its own. Where this
-//! machine cannot run them, every test says `SKIPPED` and passes; with `MAILROBIN_STACK=required` it fails instead.
+//! One set of servers of a kind serves the whole binary; a test that stops them or counts messages starts its own. Where
+//! this machine cannot run them, every test says `SKIPPED` and passes; with `MAILROBIN_STACK=required` it fails instead
+//! (`MAILROBIN_STACK=stack`: only the tests against Postfix and Dovecot do).
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -20,6 +23,7 @@ mod cleanup;
 mod delays;
 mod economy;
 mod encryption;
+mod family;
 mod fates;
 mod foreign;
 mod interruption;

@@ -10,67 +10,81 @@ use std::sync::OnceLock;
 use crate::check::Check;
 use crate::imap::Imap;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stack/stack");
-/// The script's exit status where the machine cannot run the servers.
+/// A script that starts servers.
+#[derive(Debug)]
+pub(crate) struct Script {
+    path: &'static str,
+    /// Its name, which `MAILROBIN_STACK` may require.
+    name: &'static str,
+}
+
+/// Postfix and Dovecot.
+pub(crate) static STACK: Script = Script {
+    path: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stack/stack"),
+    name: "stack",
+};
+
+/// Exim and Cyrus.
+pub(crate) static FAMILY: Script = Script {
+    path: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stack/family"),
+    name: "family",
+};
+
+/// A script's exit status where the machine cannot run the servers.
 const CANNOT: i32 = 77;
 
 /// Running servers. They are stopped, and their directory removed, when this is dropped or the process ends, however
 /// it ends.
 pub(crate) struct Stack {
+    script: &'static Script,
     dir: PathBuf,
     env: BTreeMap<String, String>,
     /// A watchdog reads the other end.
     _alive: PipeWriter,
 }
 
-/// The servers that all tests share, or `None`, said loudly, where there can be none.
+/// The servers that tests share, or why there are none.
+pub(crate) type Shared = OnceLock<Result<Stack, String>>;
+
+/// The Postfix and Dovecot that all tests share, or `None`, said loudly, where there can be none.
 pub(crate) fn shared() -> Option<&'static Stack> {
-    static SHARED: OnceLock<Result<Stack, String>> = OnceLock::new();
-    let started = SHARED.get_or_init(Stack::up);
-    let why = match started {
-        Ok(stack) => return Some(stack),
-        Err(why) => why,
-    };
-    assert!(
-        std::env::var_os("MAILROBIN_STACK").is_none_or(|wanted| wanted != "required"),
-        "real servers are required: {why}"
-    );
-    // Not by `eprintln!`, whose words are hidden in a test that passes; in one piece, as tests run side by side.
-    let _ = stderr().write_all(format!("SKIPPED: real servers: {why}\n").as_bytes());
-    None
+    static SHARED: Shared = OnceLock::new();
+    STACK.shared(&SHARED)
 }
 
 /// Servers of the caller's own, where there can be any.
 pub(crate) fn own() -> Option<Stack> {
     shared()?;
-    Some(Stack::up().unwrap())
+    Some(STACK.up(&[]).unwrap())
 }
 
-fn script(arguments: &[&str]) -> Output {
-    Command::new(SCRIPT)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
+impl Script {
+    /// The servers that all its tests share, started when first asked for.
+    pub(crate) fn shared(&'static self, place: &'static Shared) -> Option<&'static Stack> {
+        let why = match place.get_or_init(|| self.up(&[])) {
+            Ok(stack) => return Some(stack),
+            Err(why) => why,
+        };
+        let required = std::env::var("MAILROBIN_STACK").is_ok_and(|wanted| {
+            wanted == "required" || wanted.split(',').any(|name| name == self.name)
+        });
+        assert!(!required, "real servers are required: {why}");
+        // Not by `eprintln!`, whose words are hidden in a test that passes; in one piece, as tests run side by side.
+        let _ = stderr().write_all(format!("SKIPPED: real servers: {why}\n").as_bytes());
+        None
+    }
 
-fn complaint(output: &Output) -> String {
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rfind(|line| !line.trim().is_empty());
-    last.unwrap_or("the script `stack` failed without a word")
-        .to_owned()
-}
-
-impl Stack {
-    /// Starts servers, unless this machine cannot run them.
-    fn up() -> Result<Self, String> {
+    /// Starts servers, with further arguments of the script's `up`, unless this machine cannot run them.
+    pub(crate) fn up(&'static self, arguments: &[&str]) -> Result<Stack, String> {
         let dir = tempfile::Builder::new()
             .prefix("mailrobin-stack-")
             .tempdir()
             .unwrap()
             .keep();
-        let alive = watchdog(&dir);
-        let output = script(&["up", dir.to_str().unwrap()]);
+        let alive = self.watchdog(&dir);
+        let mut all = vec!["up", dir.to_str().unwrap()];
+        all.extend(arguments);
+        let output = self.run(&all);
         if output.status.code() == Some(CANNOT) {
             return Err(complaint(&output));
         }
@@ -82,7 +96,8 @@ impl Stack {
         );
         let env = fs::read_to_string(dir.join("env")).unwrap();
         let env = env.lines().filter_map(|line| line.split_once('='));
-        Ok(Self {
+        Ok(Stack {
+            script: self,
             env: env
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect(),
@@ -91,11 +106,47 @@ impl Stack {
         })
     }
 
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(self.path)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// A process that waits for the end of ours, or of the pipe given back, and then stops the servers below `dir`.
+    fn watchdog(&self, dir: &Path) -> PipeWriter {
+        let (reader, writer) = pipe().unwrap();
+        // In the background, standard input is /dev/null unless said otherwise. Nobody's Ctrl-C must reach it.
+        let body = r#"trap '' INT TERM HUP
+            exec 3<&0
+            { cat >/dev/null; "$0" down "$1"; rm -rf "$1"; } <&3 &"#;
+        let started = Command::new("sh")
+            .args(["-c", body, self.path])
+            .arg(dir)
+            .stdin(reader)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(started.success());
+        writer
+    }
+}
+
+fn complaint(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rfind(|line| !line.trim().is_empty());
+    last.unwrap_or("the script failed without a word")
+        .to_owned()
+}
+
+impl Stack {
     /// A value of the script's `env`.
     pub(crate) fn get(&self, key: &str) -> &str {
         self.env
             .get(key)
-            .unwrap_or_else(|| panic!("`stack` tells no {key}"))
+            .unwrap_or_else(|| panic!("`{}` tells no {key}", self.script.name))
     }
 
     /// A port of the script's `env`, without the `_PORT` at its end.
@@ -112,7 +163,7 @@ impl Stack {
     pub(crate) fn run(&self, command: &str, arguments: &[&str]) {
         let mut all = vec![command, self.dir.to_str().unwrap()];
         all.extend(arguments);
-        let output = script(&all);
+        let output = self.script.run(&all);
         assert!(output.status.success(), "{command}: {}", complaint(&output));
     }
 
@@ -125,23 +176,4 @@ impl Stack {
     pub(crate) fn imap(&self) -> Imap {
         Imap::log_in(self)
     }
-}
-
-/// A process that waits for the end of ours, or of the pipe given back, and then stops the servers below `dir`.
-fn watchdog(dir: &Path) -> PipeWriter {
-    let (reader, writer) = pipe().unwrap();
-    // In the background, standard input is /dev/null unless said otherwise. Nobody's Ctrl-C must reach it.
-    let body = r#"trap '' INT TERM HUP
-        exec 3<&0
-        { cat >/dev/null; "$0" down "$1"; rm -rf "$1"; } <&3 &"#;
-    let started = Command::new("sh")
-        .args(["-c", body, SCRIPT])
-        .arg(dir)
-        .stdin(reader)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(started.success());
-    writer
 }
