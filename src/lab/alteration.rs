@@ -32,7 +32,7 @@ pub(crate) fn apply(kind: Kind, message: Vec<u8>, by: &Forwarder<'_>) -> Vec<u8>
         Kind::NewMessageId => Some(new_message_id(&message, by)),
         Kind::DropXHeaders => Some(drop_x_headers(&message)),
         Kind::RewriteSubject => Some(with_subject(&message, |_| "FW: Message for you".to_owned())),
-        Kind::MarkSubject => Some(with_subject(&message, |old| format!("***SPAM*** {old}"))),
+        Kind::MarkSubject => Some(mark_subject(&message)),
         Kind::MarkSpam => Some(mark_spam(&message)),
         Kind::StripAttachments => mime::without_attachments(&message),
         Kind::Alter => alter(&message),
@@ -71,6 +71,11 @@ fn with_subject(message: &[u8], subject: impl Fn(&str) -> String) -> Vec<u8> {
             field.into()
         })
     })
+}
+
+/// The message with a spam filter's word before its subject.
+pub(crate) fn mark_subject(message: &[u8]) -> Vec<u8> {
+    with_subject(message, |old| format!("***SPAM*** {old}"))
 }
 
 fn mark_spam(message: &[u8]) -> Vec<u8> {

@@ -119,9 +119,10 @@ impl Control {
         let counts = &self.site.counts;
         let down = self.site.imap_down.borrow().is_some();
         let mut status = format!(
-            "accepted {}, delivered {}, faults {}, IMAP {}",
+            "accepted {}, delivered {}, quarantined {}, faults {}, IMAP {}",
             counts.accepted.load(Ordering::Relaxed),
             counts.delivered.load(Ordering::Relaxed),
+            counts.quarantined.load(Ordering::Relaxed),
             self.site.faults.standing().len(),
             if down { "down" } else { "up" },
         );

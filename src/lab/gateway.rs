@@ -1,4 +1,4 @@
-//! The way of an accepted message: trace fields, faults, the forwarding rule, the mailbox.
+//! The way of an accepted message: what the filter ruled, trace fields, faults, the forwarding rule, the mailbox.
 //!
 //! Nothing leaves the lab: a notice or an automatic reply is delivered when its addressee is the
 //! mailbox, and otherwise forgotten.
@@ -17,6 +17,7 @@ use super::{
         armed::{Standing, local_part},
         kind::Kind,
     },
+    filter::{Fate, Ruling},
     mailbox::{INBOX, JUNK},
     notice::{self, Action, Report},
     site::{FORWARDING_DOMAIN, GATEWAY_NAME, MAILBOX_ADDRESS, Site},
@@ -49,6 +50,7 @@ pub(crate) struct Recipient {
     pub(crate) original: Option<String>,
     /// The `NOTIFY` bits of smtp-proto.
     pub(crate) notify: u64,
+    pub(crate) ruling: Ruling,
 }
 
 /// Where the lab sends an address.
@@ -84,6 +86,9 @@ pub(crate) fn forward(site: &Arc<Site>, accepted: Accepted) {
     site.counts.accepted.fetch_add(1, Ordering::Relaxed);
     let accepted = Arc::new(accepted);
     for (index, recipient) in accepted.envelope.recipients.iter().enumerate() {
+        if !passes(site, &accepted, recipient) {
+            continue;
+        }
         let faults = site.faults.on_the_way(local_part(&recipient.address));
         let delay: Duration = faults
             .iter()
@@ -107,6 +112,24 @@ pub(crate) fn forward(site: &Arc<Site>, accepted: Accepted) {
     }
 }
 
+/// Whether the filter lets a copy go on; one that it does not is dealt with here.
+fn passes(site: &Site, accepted: &Accepted, recipient: &Recipient) -> bool {
+    let (id, to) = (&accepted.queue_id, &recipient.address);
+    match recipient.ruling.fate {
+        Fate::Pass | Fate::Junk => return true,
+        Fate::Discard => tracing::info!(target: "lab", id, to, "filter: discarded"),
+        Fate::Quarantine => {
+            site.counts.quarantined.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(target: "lab", id, to, "filter: quarantined");
+        }
+        Fate::Bounce => {
+            tracing::info!(target: "lab", id, to, "filter: bounced");
+            report_failure(site, accepted, recipient, Action::Infected);
+        }
+    }
+    false
+}
+
 fn forward_to(site: &Site, accepted: &Accepted, recipient: &Recipient, faults: &[Arc<Standing>]) {
     let has = |kind| faults.iter().any(|standing| standing.fault.kind == kind);
     let id = &accepted.queue_id;
@@ -115,11 +138,7 @@ fn forward_to(site: &Site, accepted: &Accepted, recipient: &Recipient, faults: &
         return;
     }
     if has(Kind::Bounce) {
-        let unwanted = recipient.notify & RCPT_NOTIFY_NEVER != 0
-            || (recipient.notify != 0 && recipient.notify & RCPT_NOTIFY_FAILURE == 0);
-        if !unwanted {
-            report(site, accepted, recipient, Action::Failed);
-        }
+        report_failure(site, accepted, recipient, Action::Failed);
         return;
     }
     if has(Kind::DelayedDsn) {
@@ -133,7 +152,8 @@ fn forward_to(site: &Site, accepted: &Accepted, recipient: &Recipient, faults: &
         let reply = notice::vacation(&accepted.message, from, to, &date, &message_id);
         deliver_own(site, to, &reply);
     }
-    let folder = if has(Kind::Junk) { JUNK } else { INBOX };
+    let is_junk = has(Kind::Junk) || recipient.ruling.fate == Fate::Junk;
+    let folder = if is_junk { JUNK } else { INBOX };
     let copies = if has(Kind::Duplicate) { 2 } else { 1 };
     for _ in 0..copies {
         let copy = copy(site, accepted, recipient, faults);
@@ -175,8 +195,9 @@ fn copy(
         "Return-Path: <{}>\r\nDelivered-To: {MAILBOX_ADDRESS}\r\n{hop}",
         accepted.envelope.sender
     );
+    let filtered = recipient.ruling.apply(&accepted.message);
     if faults.is_empty() {
-        return [on_top.as_bytes(), received.as_bytes(), &accepted.message].concat();
+        return [on_top.as_bytes(), received.as_bytes(), &filtered].concat();
     }
     let message_id = new_message_id(site);
     let forwarder = Forwarder {
@@ -185,11 +206,20 @@ fn copy(
         message_id: &message_id,
         date: &date,
     };
-    let message = [received.as_bytes(), &accepted.message].concat();
+    let message = [received.as_bytes(), &filtered].concat();
     let altered = faults.iter().fold(message, |message, standing| {
         alteration::apply(standing.fault.kind, message, &forwarder)
     });
     [on_top.as_bytes(), &altered].concat()
+}
+
+/// Reports a failure, unless the sender did not want to know.
+fn report_failure(site: &Site, accepted: &Accepted, recipient: &Recipient, action: Action) {
+    let unwanted = recipient.notify & RCPT_NOTIFY_NEVER != 0
+        || (recipient.notify != 0 && recipient.notify & RCPT_NOTIFY_FAILURE == 0);
+    if !unwanted {
+        report(site, accepted, recipient, action);
+    }
 }
 
 fn report(site: &Site, accepted: &Accepted, recipient: &Recipient, action: Action) {
@@ -203,7 +233,7 @@ fn report(site: &Site, accepted: &Accepted, recipient: &Recipient, action: Actio
         original_recipient: recipient.original.as_deref(),
         envelope_id: envelope.id.as_deref(),
         returned: &accepted.message,
-        // A notice of success or delay never returns more than the header (RFC 3461, 4.3).
+        // A notice of success or delay never returns more than the header (RFC 3461, 4.3); nor is a virus passed on.
         returns_body: envelope.returns_body && action == Action::Failed,
         date: &date,
         message_id: &message_id,

@@ -3,10 +3,11 @@
 //!
 //! It sees bytes off the wire, as any mail server does, and knows nothing of what its clients test
 //! with it. Mail to any address of [`FORWARDING_DOMAIN`] is forwarded to [`MAILBOX_ADDRESS`]; mail
-//! to other places is refused, and nothing ever leaves the lab.
+//! to other places is refused, and nothing ever leaves the lab. A filter refuses the test strings of virus scanners and
+//! spam filters, unless a fault tells it otherwise.
 //!
 //! ```text
-//! smtp ─► gateway (faults, alterations, notices) ─► mailbox ─► imap, pop3
+//! smtp ─► filter ─► gateway (faults, alterations, notices) ─► mailbox ─► imap, pop3
 //! ```
 
 mod alteration;
@@ -14,6 +15,7 @@ mod certificate;
 mod control;
 mod fault;
 mod fields;
+mod filter;
 mod gateway;
 mod imap;
 mod listen;

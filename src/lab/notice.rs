@@ -3,12 +3,14 @@
 
 use std::fmt::Write as _;
 
-use super::{fields, site::GATEWAY_NAME};
+use super::{fields, filter::VIRUS_FOUND, site::GATEWAY_NAME};
 
 /// What a delivery status notification reports.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Failed,
+    /// Failed for what the filter found.
+    Infected,
     Delayed,
     Delivered,
 }
@@ -33,6 +35,7 @@ pub(crate) struct Report<'a> {
 impl Report<'_> {
     pub(crate) fn write(&self) -> Vec<u8> {
         let boundary = format!("=_{}", self.message_id.replace(['@', '.'], "_"));
+        let infected = format!("550 {VIRUS_FOUND}");
         let (subject, text, action, status, diagnostic) = match self.action {
             Action::Failed => (
                 "Undelivered Mail Returned to Sender",
@@ -40,6 +43,13 @@ impl Report<'_> {
                 "failed",
                 "5.1.1",
                 Some("550 5.1.1 User unknown in virtual mailbox table"),
+            ),
+            Action::Infected => (
+                "Undelivered Mail Returned to Sender",
+                "Your message contains a virus and was not delivered.",
+                "failed",
+                "5.7.1",
+                Some(infected.as_str()),
             ),
             Action::Delayed => (
                 "Delayed Mail (still being retried)",

@@ -43,4 +43,6 @@ pub(crate) struct Site {
 pub(crate) struct Counts {
     pub(crate) accepted: AtomicU64,
     pub(crate) delivered: AtomicU64,
+    /// Copies that the filter holds for good.
+    pub(crate) quarantined: AtomicU64,
 }

@@ -3,7 +3,10 @@
 
 mod abuse;
 mod client;
+mod filter_actions;
+mod filter_scan;
 mod gateway_faults;
+mod letter;
 mod mailbox;
 mod mailbox_faults;
 mod message_faults;

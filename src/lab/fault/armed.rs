@@ -16,6 +16,21 @@ use super::{
 /// Greylisting forgets everything at this many pairs, so that its memory stays bounded.
 const GREYLIST_LIMIT: usize = 50_000;
 
+/// Faults of messages that are met before the gateway takes responsibility.
+const BEFORE_THE_WAY: [Kind; 11] = [
+    Kind::Reject,
+    Kind::Defer,
+    Kind::CloseBeforeReply,
+    Kind::CloseAfterReply,
+    Kind::FilterOff,
+    Kind::FilterDown,
+    Kind::ScanLimit,
+    Kind::NoUnpacking,
+    Kind::BannedNames,
+    Kind::Virus,
+    Kind::Spam,
+];
+
 /// The standing faults, shared by all servers.
 #[derive(Default)]
 pub(crate) struct Armed {
@@ -127,6 +142,23 @@ impl Armed {
         })
     }
 
+    /// The one fault of this kind that rules for a message to one recipient: what was said of this recipient comes
+    /// before what was said of all, and the latest word before the earlier ones.
+    pub(crate) fn ruling(&self, kind: Kind, local: &str) -> Option<Arc<Standing>> {
+        let standing = self.standing();
+        let said_of = |named: bool| {
+            standing.iter().rev().filter(move |standing| {
+                standing.fault.kind == kind
+                    && standing.fault.to.is_some() == named
+                    && standing.concerns(local)
+            })
+        };
+        said_of(true)
+            .chain(said_of(false))
+            .find(|standing| standing.hit())
+            .cloned()
+    }
+
     /// The faults that meet one message on its way to one recipient.
     pub(crate) fn on_the_way(&self, local: &str) -> Vec<Arc<Standing>> {
         self.standing()
@@ -134,10 +166,7 @@ impl Armed {
             .filter(|standing| {
                 let kind = standing.fault.kind;
                 kind.scope() == Scope::Message
-                    && !matches!(
-                        kind,
-                        Kind::Reject | Kind::Defer | Kind::CloseBeforeReply | Kind::CloseAfterReply
-                    )
+                    && !BEFORE_THE_WAY.contains(&kind)
                     && standing.concerns(local)
                     && standing.hit()
             })

@@ -13,6 +13,12 @@ pub(crate) enum Shape {
     Refusal,
     /// The name of an IMAP command.
     Command,
+    /// What is done with a virus.
+    OnVirus,
+    /// What is done with spam.
+    OnSpam,
+    /// A size in bytes, KiB or MiB.
+    Size,
 }
 
 /// What a fault applies to, and so which of `first`, `every` and `to` make sense for it.
@@ -64,6 +70,13 @@ macro_rules! catalogue {
 catalogue! {
     Reject "reject" Refusal Message "the gateway refuses at a stage: mail, rcpt, data or message, as in reject=rcpt:550";
     Defer "defer" Count Message "greylisting: the first N attempts of each sender and recipient get 451";
+    FilterOff "filter-off" Nothing Message "the filter is not asked: everything passes, without its header fields";
+    FilterDown "filter-down" Nothing Message "the filter does not answer: 451 after the final dot";
+    ScanLimit "scan-limit" Size Message "messages larger than this pass unscanned, as in scan-limit=64KiB";
+    NoUnpacking "no-unpacking" Nothing Message "the filter does not open archives";
+    BannedNames "banned-names" Nothing Message "refuses attachments named like programs, *.exe or *.com, whatever they hold";
+    Virus "virus" OnVirus Message "a virus is met by reject (the default), discard, quarantine, tag, junk, strip, bounce or off";
+    Spam "spam" OnSpam Message "spam is met by reject (the default), discard, quarantine, tag, subject, junk or off";
     Delay "delay" Span Message "the copy is forwarded this much later";
     Drop "drop" Nothing Message "answers 250 and then discards";
     Bounce "bounce" Nothing Message "answers 250, then returns a delivery status notification: failed";

@@ -3,11 +3,13 @@
 //! A fault is `KIND[=VALUE][,first=N][,every=N][,to=LOCALPART]`. Parsing checks everything, so that
 //! an armed fault always has the value its kind needs. `armed` counts which messages it hits.
 
+pub(crate) mod action;
 pub(crate) mod armed;
 pub(crate) mod kind;
 
 use std::{fmt, fmt::Write as _, num::NonZeroU64, str::FromStr, time::Duration};
 
+use action::FilterAction;
 use jiff::{
     SignedDuration,
     fmt::friendly::{Spacing, SpanPrinter},
@@ -32,6 +34,8 @@ pub(crate) enum Value {
     Count(u32),
     Refusal(Stage, u16),
     Command(String),
+    Filter(FilterAction),
+    Size(u64),
 }
 
 /// Where an SMTP transaction can be refused.
@@ -63,6 +67,18 @@ pub enum FaultError {
         wanted: &'static str,
         /// What was written; empty for nothing.
         given: String,
+    },
+    /// A value that is none of the words to choose from.
+    #[error("`{kind}` takes {wanted}, got `{given}`; did you mean `{nearest}`?")]
+    Choice {
+        /// The fault.
+        kind: &'static str,
+        /// The words.
+        wanted: &'static str,
+        /// What was written.
+        given: String,
+        /// The word nearest to it.
+        nearest: &'static str,
     },
     /// A limit that is unknown, malformed, or without meaning for this fault.
     #[error("`{kind}` does not take `{given}`; it takes {wanted}")]
@@ -165,6 +181,22 @@ impl Fault {
             _ => 0,
         }
     }
+
+    /// What the filter was told to do, if it was.
+    pub(crate) fn filter_action(&self) -> Option<FilterAction> {
+        match self.value {
+            Value::Filter(action) => Some(action),
+            _ => None,
+        }
+    }
+
+    /// The size it was given, if it was.
+    pub(crate) fn size(&self) -> Option<u64> {
+        match self.value {
+            Value::Size(size) => Some(size),
+            _ => None,
+        }
+    }
 }
 
 impl FromStr for Kind {
@@ -212,9 +244,39 @@ impl Value {
             (Shape::Command, Some(text)) if !text.is_empty() => {
                 Ok(Value::Command(text.to_ascii_uppercase()))
             }
+            (Shape::OnVirus, Some(text)) if !text.is_empty() => {
+                filter_action(kind, FilterAction::ON_VIRUS, text)
+            }
+            (Shape::OnSpam, Some(text)) if !text.is_empty() => {
+                filter_action(kind, FilterAction::ON_SPAM, text)
+            }
+            (Shape::Size, Some(text)) => size(text).map(Value::Size).ok_or_else(wrong),
             _ => Err(wrong()),
         }
     }
+}
+
+fn filter_action(kind: Kind, choices: &[FilterAction], given: &str) -> Result<Value, FaultError> {
+    let chosen = choices.iter().find(|action| action.name() == given);
+    chosen
+        .map(|action| Value::Filter(*action))
+        .ok_or_else(|| FaultError::Choice {
+            kind: kind.name(),
+            wanted: kind.shape().wanted(),
+            given: given.to_owned(),
+            nearest: nearest(given, choices.iter().map(|action| action.name())),
+        })
+}
+
+/// The units of a size, the largest first.
+const UNITS: [(&str, u64); 2] = [("MiB", 1024 * 1024), ("KiB", 1024)];
+
+fn size(text: &str) -> Option<u64> {
+    let with_unit = UNITS
+        .iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
+    let (number, unit) = with_unit.unwrap_or((text, 1));
+    number.trim_end().parse::<u64>().ok()?.checked_mul(unit)
 }
 
 fn refusal(text: &str) -> Option<Value> {
@@ -245,6 +307,9 @@ impl Shape {
             Shape::Count => "a whole number",
             Shape::Refusal => "STAGE:CODE, mail|rcpt|data|message and a code of 400 to 599",
             Shape::Command => "the name of an IMAP command",
+            Shape::OnVirus => "reject, discard, quarantine, tag, junk, strip, bounce or off",
+            Shape::OnSpam => "reject, discard, quarantine, tag, subject, junk or off",
+            Shape::Size => "a size such as `500`, `64KiB` or `1MiB`",
         }
     }
 
@@ -256,6 +321,8 @@ impl Shape {
             Shape::Count => "=N",
             Shape::Refusal => "=STAGE:CODE",
             Shape::Command => "=COMMAND",
+            Shape::OnVirus | Shape::OnSpam => "=ACTION",
+            Shape::Size => "=SIZE",
         }
     }
 }
@@ -272,6 +339,16 @@ impl fmt::Display for Fault {
             Value::Count(count) => write!(f, "={count}")?,
             Value::Refusal(stage, code) => write!(f, "={}:{code}", stage.name())?,
             Value::Command(command) => write!(f, "={command}")?,
+            Value::Filter(action) => write!(f, "={}", action.name())?,
+            Value::Size(size) => {
+                let fits = UNITS
+                    .iter()
+                    .find(|(_, unit)| *size > 0 && size.is_multiple_of(*unit));
+                match fits {
+                    Some((name, unit)) => write!(f, "={}{name}", size / unit)?,
+                    None => write!(f, "={size}")?,
+                }
+            }
         }
         if let Some(first) = self.first {
             write!(f, ",first={first}")?;
@@ -301,6 +378,11 @@ mod tests {
             "defer=2,to=grey",
             "imap-no=UID FETCH,first=1",
             "in-use=2",
+            "virus=quarantine,to=alice",
+            "spam=subject,every=2",
+            "scan-limit=64KiB",
+            "scan-limit=1MiB,to=big",
+            "scan-limit=1025",
         ] {
             let fault: Fault = text.parse().expect(text);
             assert_eq!(fault.to_string(), text);
@@ -316,6 +398,8 @@ mod tests {
                 Shape::Count => "=2",
                 Shape::Refusal => "=message:554",
                 Shape::Command => "=NOOP",
+                Shape::OnVirus | Shape::OnSpam => "=off",
+                Shape::Size => "=1KiB",
             };
             let text = format!("{}{value}", kind.name());
             let fault: Fault = text.parse().expect(&text);
@@ -333,5 +417,22 @@ mod tests {
         assert!(error("reject=mail:550,to=bob").contains("first=N and every=N"));
         assert!(error("drop,every=0").contains("every=0"));
         assert!(error("no-idle,first=1").contains("no limits"));
+        assert!(error("virus=rejct").ends_with("got `rejct`; did you mean `reject`?"));
+        assert!(error("spam=strip").contains("`spam` takes reject, discard"));
+        assert!(error("virus").contains("`virus` takes reject"));
+        assert!(error("scan-limit=1GB").contains("`64KiB`"));
+    }
+
+    #[test]
+    fn the_help_names_every_action_of_the_filter() {
+        for (kind, actions) in [
+            (Kind::Virus, FilterAction::ON_VIRUS),
+            (Kind::Spam, FilterAction::ON_SPAM),
+        ] {
+            for action in actions {
+                assert!(kind.about().contains(action.name()), "{action:?}");
+                assert!(kind.shape().wanted().contains(action.name()), "{action:?}");
+            }
+        }
     }
 }

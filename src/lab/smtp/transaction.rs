@@ -13,6 +13,7 @@ use smtp_proto::{
 use super::{Next, Session, printable};
 use crate::lab::{
     fault::{Stage, armed::local_part, kind::Kind},
+    filter,
     gateway::{self, Accepted, Destination, Envelope, Recipient, destination},
     wire::{Stream, WireError},
 };
@@ -95,6 +96,7 @@ impl<S: Stream> Session<S> {
             address,
             original: to.orcpt.as_deref().map(printable),
             notify: to.flags,
+            ruling: filter::Ruling::default(),
         });
         self.reply(250, "2.1.5 Ok");
         Next::Continue
@@ -110,7 +112,7 @@ impl<S: Stream> Session<S> {
             self.error(503, text);
             return Ok(Next::Continue);
         }
-        let Some(envelope) = self.envelope.take() else {
+        let Some(mut envelope) = self.envelope.take() else {
             return Ok(Next::Continue);
         };
         let locals: Vec<&str> = envelope
@@ -130,8 +132,19 @@ impl<S: Stream> Session<S> {
         if let Some(code) = site.faults.refusal(Stage::Message, &locals) {
             return Ok(self.refuse(code, "Message content rejected"));
         }
+        let rulings = match filter::examine(&site.faults, &locals, &message) {
+            Ok(rulings) => rulings,
+            Err(refusal) => {
+                tracing::info!(target: "lab", code = refusal.code, text = %refusal.text, "filter: refused");
+                self.reply(refusal.code, &refusal.text);
+                return Ok(Next::Continue);
+            }
+        };
         let dies_silently = site.faults.strikes_message(Kind::CloseBeforeReply, &locals);
         let dies = site.faults.strikes_message(Kind::CloseAfterReply, &locals);
+        for (recipient, ruling) in envelope.recipients.iter_mut().zip(rulings) {
+            recipient.ruling = ruling;
+        }
         let number = site.numbers.fetch_add(1, Ordering::Relaxed);
         let queue_id = format!("{number:010X}");
         let accepted = self.accepted(queue_id, envelope, message);
