@@ -1,5 +1,6 @@
 //! `mailrobin demo`: every fate of a message, through an embedded mail stack, with nothing set up.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::path::Path;
@@ -20,7 +21,8 @@ use crate::engine::cycle::Cycle;
 use crate::engine::run::{Identity, Order, run};
 use crate::judge::reason::human;
 use crate::lab::{Fault, Lab, LabConfig};
-use crate::probe::outcome::{Outcome, Verdict};
+use crate::probe::outcome::{Code, Outcome, Verdict};
+use crate::probe::payload::{Class, Payload};
 use crate::probe::record::Record;
 use crate::probe::tag::{Instance, Signer};
 use crate::report::human as report;
@@ -157,10 +159,63 @@ const FATES: [Fate; 13] = [
     },
 ];
 
+/// A pipeline of filters, and which harmful payloads it must let through.
+struct Pipeline {
+    name: &'static str,
+    story: &'static str,
+    fault: Option<&'static str>,
+    leaks: &'static [Payload],
+}
+
+const PIPELINES: [Pipeline; 2] = [
+    Pipeline {
+        name: "filters",
+        story: "a virus scanner and a spam filter that work",
+        fault: None,
+        leaks: &[],
+    },
+    Pipeline {
+        name: "sloppy",
+        story: "the same, but the scanner does not open archives",
+        fault: Some("no-unpacking"),
+        leaks: &[Payload::EicarZip, Payload::EicarZipZip, Payload::EicarTarGz],
+    },
+];
+
+impl Pipeline {
+    fn verdict(&self) -> Verdict {
+        if self.leaks.is_empty() {
+            Verdict::Pass
+        } else {
+            Verdict::Fail
+        }
+    }
+
+    /// Whether exactly what should come through did.
+    fn is_right(&self, records: &[Record]) -> bool {
+        let judged = |record: &&Record| record.payload.class() != Class::Policy;
+        let verdict = records.iter().map(|record| record.verdict).max();
+        let leaks = records.iter().filter(|record| record.code == Code::Leak);
+        let leaks: BTreeSet<_> = leaks.map(|record| record.payload).collect();
+        verdict == Some(self.verdict())
+            && leaks == self.leaks.iter().copied().collect()
+            && records
+                .iter()
+                .filter(judged)
+                .all(|record| matches!(record.verdict, Verdict::Pass | Verdict::Fail))
+    }
+}
+
+/// What is sent through them.
+const PIPELINE_TESTS: &str =
+    "tests = [{ suite = \"antivirus\" }, { payload = \"gtube\" }, { suite = \"policy\" }]\n";
+
 impl Demo {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
-        let faults = FATES.iter().filter_map(|fate| {
-            let fault = format!("{},to={}", fate.fault?, fate.name);
+        let pipelines = PIPELINES.iter().map(|it| (it.name, it.fault));
+        let faults = FATES.iter().map(|it| (it.name, it.fault)).chain(pipelines);
+        let faults = faults.filter_map(|(name, fault)| {
+            let fault = format!("{},to={name}", fault?);
             fault.parse::<Fault>().ok()
         });
         let lab = Lab::start(LabConfig {
@@ -190,7 +245,7 @@ impl Demo {
             transcript: false,
         };
         let (tell, told) = mpsc::unbounded_channel();
-        let progress = Progress::new(FATES.len(), common.quiet, true);
+        let progress = Progress::new(order.probes(), common.quiet, true);
         let started = Stamp::now();
         let identity = identity()?;
         let (records, ()) = tokio::join!(
@@ -219,6 +274,9 @@ fn config_text(lab: &Lab, locked: &Lab) -> String {
     text.push_str(&servers(locked, "locked"));
     for fate in &FATES {
         text.push_str(&route(fate.name, "lab", fate.collected_by, ""));
+    }
+    for pipeline in &PIPELINES {
+        text.push_str(&route(pipeline.name, "lab", "lab-imap", PIPELINE_TESTS));
     }
     text
 }
@@ -291,8 +349,34 @@ fn show(
         writeln!(out, "      {}", fate.story)?;
         report::detail(&mut out, record, width)?;
     }
+    let filters_right = show_filters(&mut out, records, width)?;
     out.push_str(NEXT);
-    Ok((out, right == FATES.len()))
+    Ok((out, right == FATES.len() && filters_right))
+}
+
+/// What the filters did, and whether every pipeline was judged as it should be.
+fn show_filters(
+    out: &mut String,
+    records: &[Record],
+    width: Option<usize>,
+) -> Result<bool, fmt::Error> {
+    let mut all_right = true;
+    for pipeline in &PIPELINES {
+        let of_route = records
+            .iter()
+            .filter(|record| record.route.as_str() == pipeline.name);
+        let of_route: Vec<_> = of_route.cloned().collect();
+        let is_right = pipeline.is_right(&of_route);
+        all_right &= is_right;
+        report::filters(out, &of_route, width)?;
+        let judged = if is_right {
+            format!("as expected ({})", pipeline.verdict())
+        } else {
+            "NOT as expected".into()
+        };
+        writeln!(out, "      {}: {judged}", pipeline.story)?;
+    }
+    Ok(all_right)
 }
 
 const NEXT: &str = "
@@ -313,7 +397,7 @@ mod tests {
         let lab = Lab::start(LabConfig::default()).await.unwrap();
         let (plan, warnings) =
             config::parse(&config_text(&lab, &lab), "demo", Path::new("")).unwrap();
-        assert_eq!(plan.routes.len(), FATES.len());
+        assert_eq!(plan.routes.len(), FATES.len() + PIPELINES.len());
         assert!(warnings.in_order().is_empty(), "{warnings}");
     }
 

@@ -7,6 +7,7 @@ use owo_colors::{OwoColorize, Style};
 
 use super::document::{TestRecords, tests};
 use super::matrix::{Matrix, Row, matrix};
+use crate::judge::evidence::SCORES;
 use crate::judge::reason::human;
 use crate::probe::outcome::{Phase, Verdict};
 use crate::probe::record::{Document, Record, Summary};
@@ -70,6 +71,15 @@ fn write_report(out: &mut String, document: &Document, width: Option<usize>) -> 
         }
     }
     Ok(())
+}
+
+/// The filter tests of one route, as [`render`] shows them.
+pub fn filters(out: &mut String, records: &[Record], width: Option<usize>) -> fmt::Result {
+    let tests = tests(records);
+    match matrix(&tests.iter().collect::<Vec<_>>()) {
+        Some(matrix) => write_matrix(out, &matrix, width),
+        None => Ok(()),
+    }
 }
 
 /// A route on which filters were tested: its sums, then a row for each payload with what stopped it.
@@ -211,10 +221,29 @@ pub fn detail(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Re
     if probe.verdict == Verdict::Fail {
         words(out, probe, width)?;
     }
+    if matches!(probe.verdict, Verdict::Pass | Verdict::Warn) {
+        scores(out, probe, width)?;
+    }
     for line in &probe.transcript {
         writeln!(out, "{INDENT}{}", line.dimmed())?;
     }
     Ok(())
+}
+
+/// How near a filter came to stopping it, in the filter's own words.
+fn scores(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Result {
+    let scores: Vec<_> = probe
+        .evidence
+        .marks
+        .iter()
+        .filter(|(field, mark)| SCORES.contains(&field.as_str()) && !mark.positive)
+        .map(|(field, mark)| format!("{field}: {}", mark.value))
+        .collect();
+    if scores.is_empty() {
+        Ok(())
+    } else {
+        wrapped(out, &scores.join("; "), width)
+    }
 }
 
 /// The server's own words, line by line, where they say more than the reason already did.

@@ -92,9 +92,9 @@ pub(super) fn inspect(
     for leaf in &leaves {
         let fate = text_fate(leaf, manifest);
         text = text.min_by_worth(fate);
-        // A plain probe's text is compared by its words alone.
+        // A text without a pattern is compared by its words alone.
         let is_text = fate != Fate::Missing || matches!(leaf.content, Content::Header(_));
-        if !(manifest.parts.is_empty() && is_text) {
+        if !(manifest.payload == Holds::Block && is_text) {
             items.extend(look_into(leaf, is_text, manifest, &mut budget));
         }
     }

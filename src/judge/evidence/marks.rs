@@ -24,6 +24,9 @@ const FIELDS: &[&str] = &[
     "X-Forefront-Antispam-Report",
 ];
 
+/// Fields in which a spam filter says how near a message came to its limit.
+pub const SCORES: &[&str] = &["X-Spam-Status", "X-Spamd-Result", "X-Spam-Score"];
+
 /// The marks on a message, by field.
 pub(super) fn read(mail: &Mail<'_>, prefixes: &[String]) -> BTreeMap<String, Mark> {
     let mut marks = BTreeMap::new();

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use bounce::bounce;
+pub use marks::SCORES;
 pub use stopped::stopped_by;
 
 use crate::clock::Stamp;

@@ -1,7 +1,7 @@
 //! The sentences about filters: what stopped a harmful payload, what came through, and what nothing proves.
 
 use super::{bounced, human, last_reply, marks, not_handed_over, refused, shown, took};
-use crate::judge::evidence::stopped_by;
+use crate::judge::evidence::{SCORES, stopped_by};
 use crate::judge::verdict::{Case, Judgement};
 use crate::probe::evidence::{Fate, Integrity, PartFacts, StoppedBy};
 use crate::probe::facts::Vantage;
@@ -184,20 +184,12 @@ fn control(case: &Case<'_>) -> String {
 }
 
 /// What filters wrote on a message that they let through: how near it came.
-fn scores(case: &Case<'_>) -> String {
+pub(super) fn scores(case: &Case<'_>) -> String {
     let marks = case.deciding_copy().map(|copy| &copy.marks);
     let told: Vec<_> = marks
         .into_iter()
         .flatten()
-        .filter(|(field, _)| {
-            [
-                "X-Spam-Status",
-                "X-Spamd-Result",
-                "X-Spam-Score",
-                "X-Virus-Status",
-            ]
-            .contains(&field.as_str())
-        })
+        .filter(|(field, _)| SCORES.contains(&field.as_str()) || *field == "X-Virus-Status")
         .map(|(field, mark)| format!("{field}: {}", mark.value))
         .collect();
     if told.is_empty() {

@@ -119,7 +119,12 @@ fn became(case: &Case<'_>, outcome: Outcome) -> String {
         return filters::became(case, outcome);
     }
     match outcome {
-        Outcome::Delivered => format!("came back after {}{}", took(case), aside(case)),
+        Outcome::Delivered => format!(
+            "came back after {}{}{}",
+            took(case),
+            filters::scores(case),
+            aside(case)
+        ),
         Outcome::Tagged => format!("came back after {}, marked: {}", took(case), marks(case)),
         Outcome::Junked => format!("was filed as junk after {}", took(case)),
         Outcome::Altered => format!("came back altered after {}", took(case)),

@@ -195,15 +195,15 @@ fn tar_gz(name: &str, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
 
 /// A message with the file attached to it.
 fn nested() -> std::io::Result<Part> {
-    let sender = "somebody@example.com".parse();
-    let sender = sender.map_err(std::io::Error::other)?;
+    let mailbox = |address: &str| address.parse().map_err(std::io::Error::other);
     let Part {
         media_type, bytes, ..
     } = short(None, "text/plain");
     let attached = lettre::message::Attachment::new("eicar.txt".into());
     let media_type = ContentType::parse(media_type).map_err(std::io::Error::other)?;
     let inner = Message::builder()
-        .from(sender)
+        .from(mailbox("somebody@example.com")?)
+        .to(mailbox("somebody.else@example.com")?)
         .subject("The file you asked for")
         .message_id(None)
         .date(std::time::UNIX_EPOCH)
