@@ -62,6 +62,8 @@ pub struct File {
     pub defaults: Option<At<Route>>,
     /// How tags are signed.
     pub signing: Option<At<Signing>>,
+    /// How names are looked up.
+    pub dns: Option<At<Dns>>,
     /// SMTP servers that test messages are submitted to.
     pub gateways: Tables<Gateway>,
     /// IMAP or POP3 accounts that the copies come back to.
@@ -80,12 +82,24 @@ pub struct Signing {
     pub instance: Option<Text>,
 }
 
+/// How names are looked up.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// Name servers to ask instead of the system's, like `192.0.2.53` or `[2001:db8::53]:5353`.
+    pub servers: Option<At<Vec<Text>>>,
+}
+
 /// An SMTP server.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gateway {
     /// Name or address.
     pub host: Option<Text>,
+    /// Instead of `host`: a domain, whose mail exchangers (MX) are the gateway.
+    pub domain: Option<Text>,
+    /// Every address behind the name gets a probe of its own.
+    pub each_address: Option<At<bool>>,
     /// Default: 25, 587 with a username, 465 with implicit TLS.
     pub port: Option<At<u16>>,
     /// none, opportunistic, starttls or implicit.
@@ -110,6 +124,12 @@ pub struct Gateway {
     pub timeout: Option<Text>,
     /// For the reply after the final dot.
     pub final_timeout: Option<Text>,
+    /// PEM file of a certificate to show to the server.
+    pub client_cert: Option<Text>,
+    /// PEM file of its private key.
+    pub client_key: Option<Text>,
+    /// Send MAIL, RCPT and DATA together where the server allows it; they cannot be timed apart then.
+    pub pipelining: Option<At<bool>>,
     /// Sessions at once.
     pub connections: Option<At<u16>>,
     /// Messages at most, like `60/m`.
@@ -168,6 +188,10 @@ pub struct Route {
     pub from: Option<Text>,
     /// The address whose rule forwards the copy.
     pub to: Option<Text>,
+    /// The tag also in the envelope's sender, as `user+TAG@domain`.
+    pub verp: Option<At<bool>>,
+    /// The tag also in the envelope's recipient, as `user+TAG@domain`.
+    pub plus_address: Option<At<bool>>,
     /// What the rule matches; `{route}` is replaced, the tag appended.
     pub subject: Option<Text>,
     /// Further header fields.

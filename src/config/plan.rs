@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use lettre::Address;
+use secrecy::SecretString;
 
 use super::secret::Secret;
 use super::value::Rate;
@@ -21,6 +24,8 @@ use crate::probe::tag::Tag;
 pub struct Plan {
     /// How tags are signed.
     pub signing: Signing,
+    /// Asked for addresses; none: the system's resolver.
+    pub name_servers: Arc<[SocketAddr]>,
     /// Where messages are submitted.
     pub gateways: BTreeMap<GatewayName, Arc<Gateway>>,
     /// Where copies come back to.
@@ -96,6 +101,23 @@ pub enum Trust {
     Anybody,
 }
 
+/// A certificate of ours and its key (PEM, checked).
+#[derive(Clone)]
+pub struct ClientCertificate {
+    /// Where they were read from.
+    pub files: [PathBuf; 2],
+    /// The certificate, and those between it and its authority.
+    pub chain: String,
+    /// Its private key.
+    pub key: SecretString,
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientCertificate(hidden)")
+    }
+}
+
 /// How to log in.
 #[derive(Clone, Debug)]
 pub struct Login {
@@ -141,12 +163,22 @@ pub struct Gateway {
     pub name: GatewayName,
     /// Where it is.
     pub endpoint: Endpoint,
+    /// Whether the endpoint's host is a domain whose mail exchangers are meant.
+    pub is_domain: bool,
+    /// Whether every address behind the name gets a probe of its own.
+    pub each_address: bool,
+    /// Asked for addresses; none: the system's resolver.
+    pub name_servers: Arc<[SocketAddr]>,
     /// How the session is secured.
     pub security: Security,
     /// Whom it trusts.
     pub trust: Trust,
+    /// The certificate that we show, if any.
+    pub client: Option<Arc<ClientCertificate>>,
     /// How to log in, if at all.
     pub login: Option<Login>,
+    /// Whether MAIL, RCPT and DATA go out together where the server allows it (RFC 2920).
+    pub pipelining: bool,
     /// The name to say in EHLO; `None`: this machine's.
     pub ehlo: Option<String>,
     /// For each step.
@@ -205,6 +237,8 @@ pub struct Mailbox {
     pub protocol: Protocol,
     /// Where it is.
     pub endpoint: Endpoint,
+    /// Asked for addresses; none: the system's resolver.
+    pub name_servers: Arc<[SocketAddr]>,
     /// How the session is secured.
     pub security: Security,
     /// Whom it trusts.
@@ -262,6 +296,10 @@ pub struct Route {
     pub from: Address,
     /// The address whose rule forwards the copy.
     pub to: Address,
+    /// Whether the envelope's sender carries the tag.
+    pub verp: bool,
+    /// Whether the envelope's recipient carries the tag.
+    pub plus_address: bool,
     /// The subject before the tag.
     pub subject: String,
     /// Further header fields.

@@ -18,6 +18,12 @@ impl fmt::Display for Plan {
         if !signing.is_empty() {
             file.insert("signing".into(), signing.into());
         }
+        if !self.name_servers.is_empty() {
+            let servers: Vec<_> = self.name_servers.iter().map(ToString::to_string).collect();
+            let mut dns = Table::new();
+            put(&mut dns, "servers", Some(servers));
+            file.insert("dns".into(), dns.into());
+        }
         let gateways = self
             .gateways
             .iter()
@@ -44,9 +50,25 @@ impl fmt::Display for Plan {
 fn gateway(gateway: &Gateway) -> Table {
     let mut table = Table::new();
     endpoint(&mut table, &gateway.endpoint);
+    if let Some(domain) = table.remove("host").filter(|_| gateway.is_domain) {
+        table.insert("domain".into(), domain);
+    } else {
+        put(&mut table, "host", Some(gateway.endpoint.host.clone()));
+    }
     put(&mut table, "tls", Some(gateway.security.as_str()));
     trust(&mut table, &gateway.trust);
+    if let Some(client) = &gateway.client {
+        let [chain, key] = &client.files;
+        put(&mut table, "client_cert", Some(chain.display().to_string()));
+        put(&mut table, "client_key", Some(key.display().to_string()));
+    }
     login(&mut table, gateway.login.as_ref());
+    put(
+        &mut table,
+        "each_address",
+        gateway.each_address.then_some(true),
+    );
+    put(&mut table, "pipelining", gateway.pipelining.then_some(true));
     put(&mut table, "ehlo", gateway.ehlo.clone());
     put(&mut table, "timeout", Some(written(gateway.timeout)));
     put(
@@ -101,6 +123,12 @@ fn route(route: &Route) -> Table {
     );
     put(&mut table, "from", Some(route.from.to_string()));
     put(&mut table, "to", Some(route.to.to_string()));
+    put(&mut table, "verp", route.verp.then_some(true));
+    put(
+        &mut table,
+        "plus_address",
+        route.plus_address.then_some(true),
+    );
     put(&mut table, "subject", Some(route.subject.clone()));
     if !route.headers.is_empty() {
         let headers = route

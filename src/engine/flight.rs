@@ -60,6 +60,10 @@ pub(super) struct Flight {
     /// Whether the last of the attempts is one whose reply is still awaited.
     pub(super) awaits_reply: bool,
     pub(super) retries: u32,
+    /// The address that this probe alone is about.
+    pub(super) pinned: bool,
+    /// Whether another address was tried because one could not be reached.
+    pub(super) turned: bool,
     pub(super) copies: Vec<Copy>,
     pub(super) bounce: Option<Bounce>,
 }
@@ -68,6 +72,8 @@ pub(super) struct Flight {
 pub(super) enum Next {
     Travel(Instant),
     Retry(Instant),
+    /// Try the other address.
+    Turn(Instant),
     Settle,
 }
 
@@ -92,6 +98,9 @@ impl Flight {
             End::Broken(..) => self.attempts.iter().any(Attempt::is_deferral),
         };
         let until = first.started.mono + self.route.defer_for;
+        if last.never_met() && last.other.is_some() && !self.pinned && !self.turned {
+            return Next::Turn(now.mono);
+        }
         if gone_stale && now.mono < until {
             return Next::Retry(now.mono);
         }

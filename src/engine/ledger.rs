@@ -39,6 +39,8 @@ pub struct Probe {
     pub manifest: Manifest,
     /// What is submitted.
     pub submission: Submission,
+    /// Whether only the submission's address will do.
+    pub pinned: bool,
     /// When it should start.
     pub due: Stamp,
 }
@@ -248,6 +250,8 @@ impl Ledger {
             attempts: Vec::with_capacity(1),
             awaits_reply: false,
             retries: 0,
+            pinned: probe.pinned,
+            turned: false,
             copies: Vec::with_capacity(1),
             bounce: None,
         };
@@ -286,7 +290,19 @@ impl Ledger {
                     self.settle(id, Close::Blind(blindness), effects);
                 }
             }
+            Next::Turn(at) => {
+                flight.turned = true;
+                let other = flight.attempts.last().and_then(|attempt| attempt.other);
+                if let Some(submission) = &mut flight.submission {
+                    submission.address = other;
+                }
+                flight.stage = Stage::Deferred(at);
+                self.timers.insert((at, id));
+            }
             Next::Retry(at) => {
+                if let Some(submission) = &mut flight.submission {
+                    submission.address = flight.attempts.last().and_then(|attempt| attempt.address);
+                }
                 flight.stage = Stage::Deferred(at);
                 flight.retries += 1;
                 self.timers.insert((at, id));
@@ -375,9 +391,7 @@ impl Ledger {
             match flight.stage {
                 Stage::Deferred(_) => {
                     flight.stage = Stage::Submitting;
-                    let before = flight.attempts.last().and_then(|attempt| attempt.address);
-                    if let Some(submission) = &mut flight.submission {
-                        submission.address = before;
+                    if let Some(submission) = &flight.submission {
                         effects.push(Effect::Submit(
                             id,
                             Arc::clone(&flight.route),

@@ -1,9 +1,11 @@
 //! One run from its first probe to its last record.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lettre::Address;
 use ring::rand::{SecureRandom, SystemRandom};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -17,10 +19,11 @@ use super::cycle::Cycle;
 use super::ledger::{Effect, Event, Ledger, Probe};
 use super::send::{self, Job};
 use crate::clock::Stamp;
-use crate::config::plan::{Plan, Route, Test};
+use crate::config::plan::{Gateway, Plan, Route, Test};
 use crate::judge::record;
 use crate::judge::verdict::{Case, Close};
 use crate::mailbox;
+use crate::net::dns::Dns;
 use crate::probe::facts::Blindness;
 use crate::probe::message::{ComposeError, Manifest, compose};
 use crate::probe::name::{GatewayName, MailboxName};
@@ -142,13 +145,17 @@ pub async fn run(
                 jobs
             });
     }
+    let mut pending = VecDeque::new();
+    for cycle in std::mem::take(&mut order.cycles) {
+        let addresses = addresses(&cycle.route.gateway).await;
+        for address in addresses {
+            pending.extend(Pending::of(&cycle, address));
+        }
+    }
     let mut run = Run {
         opening: collector.names().cloned().collect(),
         opens_by: Instant::now() + OPENING,
-        pending: std::mem::take(&mut order.cycles)
-            .into_iter()
-            .flat_map(Pending::of)
-            .collect(),
+        pending,
         control: None,
         order,
         identity,
@@ -175,22 +182,49 @@ struct Pending {
     is_control: bool,
     /// Whether it needs the control of its cycle.
     is_controlled: bool,
+    /// The only address it may go to.
+    address: Option<SocketAddr>,
 }
 
 impl Pending {
-    fn of(cycle: Cycle) -> impl Iterator<Item = Self> {
-        let Cycle {
-            route,
-            tests,
-            has_control,
-        } = cycle;
-        let pending = move |(at, test)| Self {
-            route: Arc::clone(&route),
-            is_control: has_control && at == 0,
-            is_controlled: has_control && at > 0,
-            test,
+    fn of(cycle: &Cycle, address: Option<SocketAddr>) -> impl Iterator<Item = Self> {
+        let pending = move |(at, test): (usize, &Test)| Self {
+            route: Arc::clone(&cycle.route),
+            is_control: cycle.has_control && at == 0,
+            is_controlled: cycle.has_control && at > 0,
+            test: test.clone(),
+            address,
         };
-        tests.into_iter().enumerate().map(pending)
+        cycle.tests.iter().enumerate().map(pending)
+    }
+}
+
+/// The address with the tag behind its mailbox name, where that is asked for.
+fn tagged(address: &Address, tag: Tag, is_wanted: bool) -> Address {
+    let tagged = Address::new(format!("{}+{tag}", address.user()), address.domain());
+    // Checked when the plan was made: there is room for it.
+    tagged
+        .ok()
+        .filter(|_| is_wanted)
+        .unwrap_or_else(|| address.clone())
+}
+
+/// Where the probes of a cycle go: to each of the gateway's addresses, or to whichever it has.
+async fn addresses(gateway: &Gateway) -> Vec<Option<SocketAddr>> {
+    if !gateway.each_address {
+        return vec![None];
+    }
+    let dns = Dns::new(Arc::clone(&gateway.name_servers));
+    let Gateway {
+        endpoint,
+        is_domain,
+        timeout,
+        ..
+    } = gateway;
+    match dns.targets(endpoint, *is_domain, *timeout).await {
+        Ok(targets) => targets.into_iter().map(|it| Some(it.address)).collect(),
+        // The probe itself will fail on it, and say so.
+        Err(_) => vec![None],
     }
 }
 
@@ -307,13 +341,14 @@ impl Run<'_> {
             expect: Arc::clone(&test.expect),
             manifest: composed.manifest,
             submission: Submission {
-                from: route.from.clone(),
-                to: route.to.clone(),
+                from: tagged(&route.from, tag, route.verp),
+                to: tagged(&route.to, tag, route.plus_address),
                 message: composed.bytes,
                 envelope_id: tag.to_string(),
-                address: None,
+                address: pending.address,
                 transcript: self.order.transcript,
             },
+            pinned: pending.address.is_some(),
             due: now,
         })
     }

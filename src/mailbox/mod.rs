@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::plan::{Mailbox, Protocol, Security};
 use crate::net::dial;
+use crate::net::dns::{Dns, no_address};
 use crate::net::stream::Stream;
 use crate::net::tls::Tls;
 use crate::probe::facts::{Blindness, Failure, Look, Place, Sighting};
@@ -133,9 +134,10 @@ async fn reach(mailbox: &Mailbox, tls: &Tls) -> Result<Stream, Blindness> {
         security,
         ..
     } = mailbox;
-    let addresses = dial::look_up(endpoint, *limit).await.map_err(retry)?;
+    let dns = Dns::new(Arc::clone(&mailbox.name_servers));
+    let addresses = dns.addresses(endpoint, *limit).await.map_err(retry)?;
     // The mailbox is not what is under test: whichever address answers will do.
-    let mut connected = Err(dial::no_address(endpoint));
+    let mut connected = Err(no_address(endpoint));
     for address in addresses {
         connected = dial::connect(address, *limit).await;
         if connected.is_ok() {

@@ -1,10 +1,10 @@
-//! From a host name to a stream: look-up, TCP connect, TLS, each a step with its own time, limit and words.
+//! From an address to a stream: TCP connect, TLS, each a step with its own time, limit and words.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::stream::Stream;
@@ -12,34 +12,6 @@ use super::tls::{self, Tls};
 use crate::config::plan::Endpoint;
 use crate::probe::facts::Failure;
 use crate::probe::outcome::Code;
-
-/// The addresses of a host, in the resolver's order.
-pub async fn look_up(endpoint: &Endpoint, limit: Duration) -> Result<Vec<SocketAddr>, Failure> {
-    let Endpoint { host, port } = endpoint;
-    let failed = |why: String| Failure {
-        code: Code::DnsFailed,
-        what: format!("looking up {host}: {why}"),
-        remedy: "check the name, and that this machine's resolver answers",
-    };
-    let addresses: Vec<_> = timeout(limit, lookup_host((endpoint.bare_host(), *port)))
-        .await
-        .map_err(|_| failed(format!("no answer within {}", seconds(limit))))?
-        .map_err(|error| failed(error.to_string()))?
-        .collect();
-    if addresses.is_empty() {
-        return Err(no_address(endpoint));
-    }
-    Ok(addresses)
-}
-
-/// A name that leads nowhere.
-pub fn no_address(endpoint: &Endpoint) -> Failure {
-    Failure {
-        code: Code::DnsFailed,
-        what: format!("looking up {}: it has no address", endpoint.host),
-        remedy: "check the name",
-    }
-}
 
 /// The TCP handshake. The stream sends small writes at once (`TCP_NODELAY)`: 40 ms of ours must not look like the server's.
 pub async fn connect(address: SocketAddr, limit: Duration) -> Result<TcpStream, Failure> {

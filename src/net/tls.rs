@@ -3,21 +3,23 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use secrecy::ExposeSecret;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as RustlsError,
-    RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct,
+    Error as RustlsError, RootCertStore, SignatureScheme,
 };
 
-use crate::config::plan::Trust;
+use crate::config::plan::{ClientCertificate, Trust};
 
 /// The one crypto provider.
 pub fn provider() -> Arc<CryptoProvider> {
@@ -34,27 +36,15 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// A client for this trust.
-    pub fn new(trust: &Trust) -> Self {
-        let builder = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .unwrap_or_else(|_| ClientConfig::builder());
-        let config = match trust {
-            Trust::System => builder.with_root_certificates(system_roots()),
-            Trust::Also(pem) => {
-                let mut roots = RootCertStore::clone(&system_roots());
-                // Checked when the plan was made; a certificate that does not parse is not trusted.
-                roots.add_parsable_certificates(
-                    CertificateDer::pem_slice_iter(pem.as_bytes()).flatten(),
-                );
-                builder.with_root_certificates(roots)
-            }
-            Trust::Anybody => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Unverified)),
-        };
+    /// A client for this trust, which shows this certificate to whoever asks for one.
+    pub fn new(trust: &Trust, client: Option<&ClientCertificate>) -> Self {
+        // Certificate and key were checked when the plan was made.
+        let shown = client.and_then(identity);
+        let config = shown
+            .and_then(|(chain, key)| trusting(trust).with_client_auth_cert(chain, key).ok())
+            .unwrap_or_else(|| trusting(trust).with_no_client_auth());
         Self {
-            connector: TlsConnector::from(Arc::new(config.with_no_client_auth())),
+            connector: TlsConnector::from(Arc::new(config)),
         }
     }
 
@@ -68,6 +58,34 @@ impl Tls {
         })?;
         self.connector.connect(name, tcp).await
     }
+}
+
+fn trusting(trust: &Trust) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap_or_else(|_| ClientConfig::builder());
+    match trust {
+        Trust::System => builder.with_root_certificates(system_roots()),
+        Trust::Also(pem) => {
+            let mut roots = RootCertStore::clone(&system_roots());
+            // Checked when the plan was made; a certificate that does not parse is not trusted.
+            roots.add_parsable_certificates(
+                CertificateDer::pem_slice_iter(pem.as_bytes()).flatten(),
+            );
+            builder.with_root_certificates(roots)
+        }
+        Trust::Anybody => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Unverified)),
+    }
+}
+
+fn identity(
+    client: &ClientCertificate,
+) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+    let chain = CertificateDer::pem_slice_iter(client.chain.as_bytes());
+    let key = PrivateKeyDer::from_pem_slice(client.key.expose_secret().as_bytes());
+    Some((chain.collect::<Result<_, _>>().ok()?, key.ok()?))
 }
 
 /// The system's roots, read once: it takes milliseconds.

@@ -135,6 +135,8 @@ pub struct Attempt {
     pub kept: bool,
     /// The peer, once there was one.
     pub address: Option<SocketAddr>,
+    /// Another address behind the same name, to be tried where this one cannot be reached.
+    pub other: Option<SocketAddr>,
     /// The protocol version of the TLS session, if there was one.
     pub tls: Option<&'static str>,
     /// Authenticated, local or public.
@@ -152,6 +154,15 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Whether the peer could not be reached, or TLS with it failed: another address may do.
+    pub fn never_met(&self) -> bool {
+        match &self.end {
+            End::Broken(phase, _) => matches!(phase, Phase::Connect | Phase::Tls | Phase::Starttls),
+            End::Refused(phase, _) => matches!(phase, Phase::Starttls),
+            End::Accepted(_) | End::ReplyLost(_) | End::Awaited => false,
+        }
+    }
+
     /// Whether it was put off in a way that asks for another try: by a 4xx, or by a connection lost after MAIL, which
     /// counts as one (RFC 5321 §3.8).
     pub fn is_deferral(&self) -> bool {

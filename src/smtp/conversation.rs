@@ -119,6 +119,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         self.exchange(line.as_bytes(), limit).await
     }
 
+    /// Sends commands in one go (RFC 2920); their replies are to be read one by one.
+    pub async fn send(&mut self, commands: &[String], limit: Duration) -> Result<(), NoReply> {
+        for command in commands {
+            self.note(|| format!("C: {}", command.trim_end()));
+        }
+        let sent = async {
+            self.stream.write_all(commands.concat().as_bytes()).await?;
+            self.stream.flush().await
+        };
+        Ok(timeout(limit, sent)
+            .await
+            .map_err(|_| NoReply::Slow(limit))??)
+    }
+
     /// Sends a command of which only `shown` may be seen.
     pub async fn secret(
         &mut self,

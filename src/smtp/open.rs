@@ -10,9 +10,10 @@ use smtp_proto::{AUTH_LOGIN, AUTH_PLAIN, AUTH_XOAUTH2};
 use super::conversation::{Capabilities, Conversation, NoReply};
 use super::submit::{Session, Submission, Submitter};
 use super::trip::Trip;
-use crate::config::plan::{self, Gateway, Security, Trust};
+use crate::config::plan::{self, Endpoint, Gateway, Security, Trust};
 use crate::config::secret::without;
 use crate::net::dial;
+use crate::net::dns::{Target, no_address};
 use crate::net::stream::Stream;
 use crate::probe::facts::{End, Failure, Reply};
 use crate::probe::outcome::{Code, Phase};
@@ -27,20 +28,27 @@ impl Submitter {
             endpoint, timeout, ..
         } = &*self.gateway;
         let broken = |phase| move |failure| End::Broken(phase, failure);
-        let addresses = dial::look_up(endpoint, *timeout).await;
+        let targets = self
+            .dns
+            .targets(endpoint, self.gateway.is_domain, *timeout)
+            .await;
         trip.mark(Phase::Dns);
-        let addresses = addresses.map_err(broken(Phase::Dns))?;
-        let address = submission
-            .address
-            .filter(|before| addresses.contains(before))
-            .or(addresses.first().copied());
-        let Some(address) = address else {
-            return Err(End::Broken(
-                Phase::Dns,
-                self.failure(Phase::Dns, &NoReply::Closed),
-            ));
+        let targets = targets.map_err(broken(Phase::Dns))?;
+        let wanted = submission.address;
+        let chosen = targets
+            .iter()
+            .find(|target| Some(target.address) == wanted)
+            .or(targets.first());
+        let Some(Target { host, address }) = chosen.cloned() else {
+            return Err(End::Broken(Phase::Dns, no_address(endpoint)));
         };
         trip.address = Some(address);
+        let mut others = targets.iter().map(|target| target.address);
+        trip.other = others.find(|other| *other != address);
+        let endpoint = &Endpoint {
+            host,
+            port: endpoint.port,
+        };
         let tcp = dial::connect(address, *timeout).await;
         trip.mark(Phase::Connect);
         let tcp = tcp.map_err(broken(Phase::Connect))?;
@@ -60,7 +68,7 @@ impl Submitter {
                 return Err(end);
             }
         };
-        let (mut conversation, can) = self.secure(conversation, can, trip).await?;
+        let (mut conversation, can) = self.secure(endpoint, conversation, can, trip).await?;
         let login = self.log_in(&mut conversation, can, trip).await;
         match login {
             Ok(authenticated) => Ok(Session {
@@ -69,6 +77,7 @@ impl Submitter {
                 can,
                 address,
                 authenticated,
+                messages: 0,
             }),
             Err(end) => {
                 trip.transcript.append(&mut conversation.take_transcript());
@@ -116,15 +125,13 @@ impl Submitter {
     /// STARTTLS as the config asks for it.
     async fn secure(
         &self,
+        endpoint: &Endpoint,
         mut conversation: Conversation<Stream>,
         can: Capabilities,
         trip: &mut Trip,
     ) -> Result<(Conversation<Stream>, Capabilities), End> {
         let Gateway {
-            endpoint,
-            timeout,
-            security,
-            ..
+            timeout, security, ..
         } = &*self.gateway;
         let wanted = match security {
             Security::None | Security::Implicit => false,

@@ -13,11 +13,14 @@ use lettre::transport::smtp::extension::{MailBodyParameter, MailParameter, RcptP
 use super::conversation::{Capabilities, Conversation, NoReply};
 use super::trip::Trip;
 use crate::config::plan::Gateway;
+use crate::net::dns::Dns;
 use crate::net::stream::Stream;
 use crate::net::tls::Tls;
 use crate::probe::facts::{Attempt, End, Failure, Reply};
 use crate::probe::outcome::{Code, Phase};
 
+/// So many messages go over one session. Exim, by default, lets those beyond the tenth lie until its next queue run.
+const MOST_MESSAGES: u32 = 10;
 /// How long a polite goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -32,7 +35,7 @@ pub struct Submission {
     pub message: Bytes,
     /// ENVID (RFC 3461 §4.4), where the server takes one.
     pub envelope_id: String,
-    /// The address an earlier attempt went to: greylisting wants the same again.
+    /// The address to go to, if it is still one of the gateway's: greylisting wants the one of the attempt before.
     pub address: Option<SocketAddr>,
     /// Whether both sides' lines are kept.
     pub transcript: bool,
@@ -46,11 +49,17 @@ pub struct Session {
     pub(super) address: SocketAddr,
     pub(super) tls: Option<&'static str>,
     pub(super) authenticated: bool,
+    /// How many messages it was tried for.
+    pub(super) messages: u32,
 }
 
 impl Session {
     /// Says QUIT and does not wait long for the answer.
     pub async fn quit(mut self) {
+        self.goodbye().await;
+    }
+
+    async fn goodbye(&mut self) {
         // Nothing depends on a goodbye.
         let _ = self.conversation.command(Quit, GOODBYE).await;
     }
@@ -60,13 +69,15 @@ impl Session {
 pub struct Submitter {
     pub(super) gateway: Arc<Gateway>,
     pub(super) tls: Tls,
+    pub(super) dns: Dns,
 }
 
 impl Submitter {
     /// For this gateway.
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        let tls = Tls::new(gateway.session_trust());
-        Self { gateway, tls }
+        let tls = Tls::new(gateway.session_trust(), gateway.client.as_deref());
+        let dns = Dns::new(Arc::clone(&gateway.name_servers));
+        Self { gateway, tls, dns }
     }
 
     /// One attempt, over `kept` if there is one. `handed_over` is told when the final dot is written: from then on the
@@ -93,6 +104,7 @@ impl Submitter {
             Err(end) => return (trip.end(end), None),
         };
         trip.enter(&session);
+        session.messages += 1;
         let end = match self
             .transaction(&mut session, submission, &mut trip, handed_over)
             .await
@@ -101,6 +113,10 @@ impl Submitter {
             Err(end) => end,
         };
         let usable = match &end {
+            _ if session.messages >= MOST_MESSAGES => {
+                session.goodbye().await;
+                false
+            }
             End::Accepted(_) => true,
             End::Refused(_, reply) if reply.code != 421 => {
                 let reset = session
@@ -150,21 +166,71 @@ impl Submitter {
             };
             return Err(End::Broken(Phase::Mail, failure));
         }
-        let mail = conversation.command(mail(submission, can), limit).await;
-        trip.mark(Phase::Mail);
-        self.positive(Phase::Mail, mail)?;
         let notify = can.dsn().then(|| RcptParameter::Other {
             keyword: "NOTIFY".into(),
             value: Some("FAILURE,DELAY".into()),
         });
+        let mail = mail(submission, can);
         let rcpt = Rcpt::new(to.clone(), notify.into_iter().collect());
-        let rcpt = conversation.command(rcpt, limit).await;
-        trip.mark(Phase::Rcpt);
-        self.positive(Phase::Rcpt, rcpt)?;
-        trip.data_began = Some(trip.marked);
+        if self.gateway.pipelining && can.pipelining() {
+            let commands = [mail.to_string(), rcpt.to_string(), Data.to_string()];
+            let ready = self.pipelined(conversation, &commands).await;
+            trip.mark(Phase::Mail);
+            ready?;
+            trip.data_began = Some(trip.marked);
+        } else {
+            let mail = conversation.command(mail, limit).await;
+            trip.mark(Phase::Mail);
+            self.positive(Phase::Mail, mail)?;
+            let rcpt = conversation.command(rcpt, limit).await;
+            trip.mark(Phase::Rcpt);
+            self.positive(Phase::Rcpt, rcpt)?;
+            trip.data_began = Some(trip.marked);
+            let go = conversation.command(Data, limit).await;
+            self.go_ahead(go)?;
+        }
         let result = self.data(conversation, message, trip, handed_over).await;
         trip.mark(Phase::Data);
         result
+    }
+
+    /// MAIL, RCPT and DATA in one go (RFC 2920 §3.1): each has its reply, and they cannot be timed apart.
+    async fn pipelined(
+        &self,
+        conversation: &mut Conversation<Stream>,
+        commands: &[String],
+    ) -> Result<(), End> {
+        let limit = self.gateway.timeout;
+        let sent = conversation.send(commands, limit).await;
+        sent.map_err(|error| End::Broken(Phase::Mail, self.failure(Phase::Mail, &error)))?;
+        let mail = conversation.reply(limit).await;
+        let mail = self.positive(Phase::Mail, mail);
+        if matches!(mail, Err(End::Broken(..))) {
+            return mail.map(|_| ());
+        }
+        let rcpt = conversation.reply(limit).await;
+        let rcpt = self.positive(Phase::Rcpt, rcpt);
+        let go = conversation.reply(limit).await;
+        if (mail.is_err() || rcpt.is_err()) && go.as_ref().is_ok_and(|go| go.code == 354) {
+            // It waits for a message that has nowhere to go: an empty one is refused.
+            let _ = conversation.dot(limit).await;
+            let _ = conversation.reply(limit).await;
+        }
+        mail?;
+        rcpt?;
+        self.go_ahead(go)
+    }
+
+    /// The server must say 354 before the message is sent.
+    fn go_ahead(&self, reply: Result<Reply, NoReply>) -> Result<(), End> {
+        match reply {
+            Ok(reply) if reply.code == 354 => Ok(()),
+            other => {
+                let reply = self.positive(Phase::Data, other)?;
+                let odd = NoReply::Malformed(reply.raw.into());
+                Err(End::Broken(Phase::Data, self.failure(Phase::Data, &odd)))
+            }
+        }
     }
 
     async fn data(
@@ -175,15 +241,6 @@ impl Submitter {
         handed_over: impl FnOnce(Attempt),
     ) -> Result<Reply, End> {
         let limit = self.gateway.timeout;
-        let go = conversation.command(Data, limit).await;
-        match go {
-            Ok(reply) if reply.code == 354 => {}
-            other => {
-                let reply = self.positive(Phase::Data, other)?;
-                let odd = NoReply::Malformed(reply.raw.into());
-                return Err(End::Broken(Phase::Data, self.failure(Phase::Data, &odd)));
-            }
-        }
         let broken = |error: NoReply| End::Broken(Phase::Data, self.failure(Phase::Data, &error));
         conversation.content(message, limit).await.map_err(broken)?;
         let lost = |error: &NoReply| End::ReplyLost(self.failure(Phase::Data, error));

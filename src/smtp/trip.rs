@@ -13,6 +13,7 @@ pub(super) struct Trip {
     pub(super) marked: Stamp,
     pub(super) kept: bool,
     pub(super) address: Option<SocketAddr>,
+    pub(super) other: Option<SocketAddr>,
     pub(super) tls: Option<&'static str>,
     pub(super) authenticated: bool,
     pub(super) steps: Vec<Step>,
@@ -29,6 +30,7 @@ impl Trip {
             marked: started,
             kept,
             address: None,
+            other: None,
             tls: None,
             authenticated: false,
             steps: Vec::new(),
@@ -61,6 +63,7 @@ impl Trip {
             ended: self.dot.unwrap_or(self.marked),
             kept: self.kept,
             address: self.address,
+            other: self.other,
             tls: self.tls,
             vantage: match (self.authenticated, is_local) {
                 (true, _) => Vantage::Authenticated,

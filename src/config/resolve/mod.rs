@@ -4,6 +4,7 @@ mod reader;
 mod routes;
 mod servers;
 mod tests;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,6 +18,7 @@ use reader::Reader;
 /// The plan, as far as the file allows one; what it does not is in `found`.
 pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Option<Plan> {
     let mut reader = Reader::new(folder, found);
+    reader.name_servers(file.dns.as_ref());
     let gateways = named(&file.gateways, |name, table| reader.gateway(name, table));
     let mailboxes = named(&file.mailboxes, |name, table| reader.mailbox(name, table));
     let signing = reader.signing(file.signing.as_ref());
@@ -29,8 +31,10 @@ pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Op
             Some(help),
         );
     }
+    let name_servers = Arc::clone(&reader.name_servers);
     (!found.has_errors()).then(|| Plan {
         signing,
+        name_servers,
         gateways: gateways
             .into_values()
             .map(|it| (it.name.clone(), it))

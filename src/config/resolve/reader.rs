@@ -1,17 +1,26 @@
 //! Reading single values, each error with its place.
 
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::diagnostic::{Diagnostics, suggest};
-use crate::config::file::{At, Text};
+use crate::config::file::{At, Dns, Text};
 use crate::config::value::duration;
+
+/// A switch that is off where it is left out.
+pub(super) fn is_on(switch: Option<&At<bool>>) -> bool {
+    switch.is_some_and(|switch| *switch.value())
+}
 
 /// Reads values and notes what is wrong with them.
 pub(super) struct Reader<'a> {
     pub(super) folder: &'a Path,
     pub(super) found: &'a mut Diagnostics,
+    /// Asked for addresses, if not the system's resolver.
+    pub(super) name_servers: Arc<[SocketAddr]>,
     /// Keys were taken out before, so that what is missing may only be misspelt: nothing is said of it.
     is_incomplete: bool,
 }
@@ -21,8 +30,26 @@ impl<'a> Reader<'a> {
         Self {
             folder,
             is_incomplete: found.has_errors(),
+            name_servers: Arc::default(),
             found,
         }
+    }
+
+    /// The name servers that all look-ups go to.
+    pub(super) fn name_servers(&mut self, dns: Option<&At<Dns>>) {
+        let Some(servers) = dns.and_then(|dns| dns.value().servers.as_ref()) else {
+            return;
+        };
+        let mut read = Vec::new();
+        for text in servers.value() {
+            read.extend(self.checked(Some(text), |text| {
+                let ip = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+                ip.or_else(|_| text.parse::<SocketAddr>()).map_err(|_| {
+                    format!("{text:?} is no address of a name server: write \"192.0.2.53\" or \"[2001:db8::53]:5353\"")
+                })
+            }));
+        }
+        self.name_servers = read.into();
     }
 
     /// Something is wrong.

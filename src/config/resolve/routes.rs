@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use lettre::Address;
 
-use super::reader::Reader;
+use super::reader::{Reader, is_on};
 use crate::config::diagnostic::suggest;
 use crate::config::file::{self, At, File, Text};
 use crate::config::plan::{DEFAULT_MARKS, DEFAULT_SUBJECT, Gateway, Mailbox, Route};
-use crate::probe::message;
 use crate::probe::name::{MailboxName, RouteName};
+use crate::probe::{message, tag};
 
 /// Header fields that mailrobin, the envelope or a server on the way writes.
 const RESERVED: &[&str] = &[
@@ -111,6 +111,8 @@ impl Reader<'_> {
         let defer_for = self.duration(place.pick(|r| &r.defer_for));
         let blind_grace = self.duration(place.pick(|r| &r.blind_grace));
         let headers = self.headers(place);
+        let verp = self.tagged(place.pick(|r| &r.verp), from.as_ref());
+        let plus_address = self.tagged(place.pick(|r| &r.plus_address), to.as_ref());
         let subject = place
             .pick(|r| &r.subject)
             .and_then(|subject| self.line("subject", subject));
@@ -137,6 +139,8 @@ impl Reader<'_> {
             bounce_mailbox,
             from: from?,
             to: to?,
+            verp,
+            plus_address,
             subject,
             headers,
             deadline,
@@ -146,6 +150,22 @@ impl Reader<'_> {
             marks,
             tests,
         })
+    }
+
+    /// Whether an address carries the tag; there must be room for it (RFC 5321 §4.5.3.1.1).
+    fn tagged(&mut self, switch: Option<&At<bool>>, address: Option<&Address>) -> bool {
+        const LONGEST_LOCAL_PART: usize = 64;
+        let is_on = is_on(switch);
+        if let (true, Some(switch), Some(address)) = (is_on, switch, address)
+            && address.user().len() + 1 + tag::LENGTH > LONGEST_LOCAL_PART
+        {
+            let message = format!(
+                "{address} with a tag of {} characters behind its `+` would be longer than a mailbox name may be",
+                tag::LENGTH
+            );
+            self.wrong(switch.span(), message, Some("use a shorter address"));
+        }
+        is_on
     }
 
     fn bounce_mailbox(

@@ -1,17 +1,15 @@
-//! Gateways, mailboxes, and what both need: logins, secrets, trust.
+//! Gateways, mailboxes, and what both need: logins and secrets.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio_rustls::rustls::RootCertStore;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
 
-use super::reader::Reader;
+use super::reader::{Reader, is_on};
 use crate::config::file::{self, At, Kept, SecretKeys, Text};
 use crate::config::plan::{
-    Auth, Cleanup, Endpoint, Gateway, Login, Mailbox, Protocol, Security, Signing, Trust,
+    Auth, Cleanup, Endpoint, Gateway, Login, Mailbox, Protocol, Security, Signing,
 };
 use crate::config::secret::{LEAST_KEY, Secret};
 use crate::config::value::Rate;
@@ -79,7 +77,19 @@ impl Reader<'_> {
             keys.auth.as_ref(),
             keys.insecure_auth.as_ref(),
         );
-        let host = self.host(keys.host.as_ref(), (place.0, &place.1));
+        let host = match (&keys.host, &keys.domain) {
+            (Some(_), Some(domain)) => {
+                self.wrong(
+                    domain.span(),
+                    "give either `host` or `domain`, not both",
+                    None,
+                );
+                None
+            }
+            (None, Some(domain)) => self.host(Some(domain), "domain", (place.0, &place.1)),
+            (host, None) => self.host(host.as_ref(), "host", (place.0, &place.1)),
+        };
+        let client = self.client_certificate(keys.client_cert.as_ref(), keys.client_key.as_ref());
         let timeout = self.duration(keys.timeout.as_ref());
         let final_timeout = self.duration(keys.final_timeout.as_ref());
         let rate = self.checked(keys.rate.as_ref(), Rate::parse);
@@ -94,9 +104,14 @@ impl Reader<'_> {
         Some(Gateway {
             name: name.into(),
             endpoint: Endpoint { host: host?, port },
+            is_domain: keys.domain.is_some(),
+            each_address: is_on(keys.each_address.as_ref()),
+            name_servers: Arc::clone(&self.name_servers),
             security,
             trust,
+            client,
             login,
+            pipelining: is_on(keys.pipelining.as_ref()),
             ehlo,
             timeout: timeout.unwrap_or(STEP_LIMIT),
             final_timeout: final_timeout.unwrap_or(Duration::from_mins(10)),
@@ -135,7 +150,7 @@ impl Reader<'_> {
             keys.tls_verify.as_ref(),
             security,
         );
-        let host = self.host(keys.host.as_ref(), (place.0, &place.1));
+        let host = self.host(keys.host.as_ref(), "host", (place.0, &place.1));
         if keys.username.is_none() {
             self.absent(
                 place.0.clone(),
@@ -177,6 +192,7 @@ impl Reader<'_> {
             name: name.into(),
             protocol,
             endpoint: Endpoint { host: host?, port },
+            name_servers: Arc::clone(&self.name_servers),
             security,
             trust,
             login: login?,
@@ -189,8 +205,13 @@ impl Reader<'_> {
     }
 
     /// A name or an address, without scheme, port or path.
-    fn host(&mut self, text: Option<&Text>, place: (&Range<usize>, &str)) -> Option<String> {
-        let host = self.required(text, "host", place)?;
+    fn host(
+        &mut self,
+        text: Option<&Text>,
+        key: &str,
+        place: (&Range<usize>, &str),
+    ) -> Option<String> {
+        let host = self.required(text, key, place)?;
         let bare = host
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'))
@@ -199,7 +220,7 @@ impl Reader<'_> {
         if is_address || !host.contains([':', '/', ' ', '\t', '[', ']', '@']) {
             return Some(host);
         }
-        let message = format!("`host` is a name or an address, which {host:?} is not");
+        let message = format!("`{key}` is a name or an address, which {host:?} is not");
         let span = text.map(At::span).unwrap_or_default();
         self.wrong(
             span,
@@ -287,74 +308,6 @@ impl Reader<'_> {
                 None
             }
         }
-    }
-
-    fn trust(
-        &mut self,
-        (inline, file): (Option<&Text>, Option<&Text>),
-        verify: Option<&At<bool>>,
-        security: Security,
-    ) -> Trust {
-        let pem = match (inline, file) {
-            (Some(inline), None) => {
-                Some((inline.value().clone(), inline.span(), "`ca`".to_owned()))
-            }
-            (None, Some(file)) => {
-                let path = self.folder.join(file.value());
-                match std::fs::read_to_string(&path) {
-                    Ok(pem) => Some((pem, file.span(), path.display().to_string())),
-                    Err(error) => {
-                        self.wrong(
-                            file.span(),
-                            format!("cannot read {}: {error}", path.display()),
-                            None,
-                        );
-                        None
-                    }
-                }
-            }
-            (Some(_), Some(file)) => {
-                self.wrong(file.span(), "give either `ca` or `ca_file`, not both", None);
-                None
-            }
-            (None, None) => None,
-        };
-        let verifies = matches!(security, Security::Starttls | Security::Implicit);
-        if let Some(verify) = verify.filter(|verify| !*verify.value()) {
-            if verifies {
-                let message = "the server's certificate is not verified: anybody can stand between";
-                let help = "name its authority in `ca_file` instead";
-                self.found.warn(verify.span(), message, Some(help.into()));
-            }
-            return Trust::Anybody;
-        }
-        let Some((pem, span, place)) = pem else {
-            return Trust::System;
-        };
-        let help = "it must hold one or more PEM certificates: -----BEGIN CERTIFICATE-----";
-        match CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>() {
-            Ok(certificates) if certificates.is_empty() => {
-                self.wrong(
-                    span,
-                    format!("there is no certificate in {place}"),
-                    Some(help),
-                );
-            }
-            Ok(certificates) => {
-                let mut roots = RootCertStore::empty();
-                let unusable = certificates.into_iter().find_map(|it| roots.add(it).err());
-                if unusable.is_some() {
-                    let message = format!("what {place} holds is no certificate of an authority");
-                    self.wrong(span, message, Some(help));
-                }
-            }
-            Err(_) => self.wrong(
-                span,
-                format!("what {place} holds is damaged PEM"),
-                Some(help),
-            ),
-        }
-        Trust::Also(pem.into())
     }
 }
 

@@ -101,6 +101,7 @@ impl World {
                 address: None,
                 transcript: false,
             },
+            pinned: false,
             due: self.start,
         };
         self.step(Event::Start(Box::new(probe)), 0);
@@ -113,6 +114,7 @@ impl World {
             ended: self.at(to),
             kept: false,
             address: Some(SocketAddr::from(([192, 0, 2, 1], 25))),
+            other: None,
             tls: None,
             vantage: Vantage::Public,
             steps: vec![Step {

@@ -35,7 +35,7 @@ const READ_ANYWAY: u32 = 10;
 /// Watches until told to leave.
 pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
     let mut watcher = Watcher {
-        tls: Tls::new(&mailbox.trust),
+        tls: Tls::new(&mailbox.trust, None),
         folders: Vec::new(),
         backlog: BTreeMap::new(),
         leaving: false,

@@ -30,7 +30,7 @@ const FOLDER: &str = "INBOX";
 
 /// Watches until told to leave.
 pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
-    let tls = Tls::new(&mailbox.trust);
+    let tls = Tls::new(&mailbox.trust, None);
     let mut watcher = Watcher {
         known: None,
         backlog: HashSet::new(),

@@ -1,0 +1,143 @@
+//! Whom a session trusts, and the certificate that we show.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::crypto::ring::sign::any_supported_type;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::sign::CertifiedKey;
+
+use super::reader::Reader;
+use crate::config::file::{At, Text};
+use crate::config::plan::{ClientCertificate, Security, Trust};
+
+impl Reader<'_> {
+    pub(super) fn trust(
+        &mut self,
+        (inline, file): (Option<&Text>, Option<&Text>),
+        verify: Option<&At<bool>>,
+        security: Security,
+    ) -> Trust {
+        let pem = match (inline, file) {
+            (Some(inline), None) => {
+                Some((inline.value().clone(), inline.span(), "`ca`".to_owned()))
+            }
+            (None, Some(file)) => {
+                let path = self.folder.join(file.value());
+                match std::fs::read_to_string(&path) {
+                    Ok(pem) => Some((pem, file.span(), path.display().to_string())),
+                    Err(error) => {
+                        self.wrong(
+                            file.span(),
+                            format!("cannot read {}: {error}", path.display()),
+                            None,
+                        );
+                        None
+                    }
+                }
+            }
+            (Some(_), Some(file)) => {
+                self.wrong(file.span(), "give either `ca` or `ca_file`, not both", None);
+                None
+            }
+            (None, None) => None,
+        };
+        let verifies = matches!(security, Security::Starttls | Security::Implicit);
+        if let Some(verify) = verify.filter(|verify| !*verify.value()) {
+            if verifies {
+                let message = "the server's certificate is not verified: anybody can stand between";
+                let help = "name its authority in `ca_file` instead";
+                self.found.warn(verify.span(), message, Some(help.into()));
+            }
+            return Trust::Anybody;
+        }
+        let Some((pem, span, place)) = pem else {
+            return Trust::System;
+        };
+        let help = "it must hold one or more PEM certificates: -----BEGIN CERTIFICATE-----";
+        match CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>() {
+            Ok(certificates) if certificates.is_empty() => {
+                self.wrong(
+                    span,
+                    format!("there is no certificate in {place}"),
+                    Some(help),
+                );
+            }
+            Ok(certificates) => {
+                let mut roots = RootCertStore::empty();
+                let unusable = certificates.into_iter().find_map(|it| roots.add(it).err());
+                if unusable.is_some() {
+                    let message = format!("what {place} holds is no certificate of an authority");
+                    self.wrong(span, message, Some(help));
+                }
+            }
+            Err(_) => self.wrong(
+                span,
+                format!("what {place} holds is damaged PEM"),
+                Some(help),
+            ),
+        }
+        Trust::Also(pem.into())
+    }
+
+    /// The certificate that we show: both files, and the key is the certificate's.
+    pub(super) fn client_certificate(
+        &mut self,
+        chain: Option<&Text>,
+        key: Option<&Text>,
+    ) -> Option<Arc<ClientCertificate>> {
+        let (chain, key) = match (chain, key) {
+            (Some(chain), Some(key)) => (chain, key),
+            (Some(one), None) | (None, Some(one)) => {
+                let message = "`client_cert` and `client_key` go together";
+                self.wrong(one.span(), message, None);
+                return None;
+            }
+            (None, None) => return None,
+        };
+        let pem = self.pem(chain)?;
+        let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
+        let certificates: Vec<_> = certificates.collect::<Result<_, _>>().unwrap_or_default();
+        if certificates.is_empty() {
+            let message = format!("there is no certificate in {}", chain.value());
+            self.wrong(chain.span(), message, None);
+            return None;
+        }
+        let secret = SecretString::from(self.pem(key)?);
+        let private = PrivateKeyDer::from_pem_slice(secret.expose_secret().as_bytes());
+        let usable = private
+            .ok()
+            .and_then(|private| any_supported_type(&private).ok());
+        let Some(usable) = usable else {
+            let message = format!("there is no usable private key in {}", key.value());
+            self.wrong(key.span(), message, None);
+            return None;
+        };
+        if CertifiedKey::new(certificates, usable)
+            .keys_match()
+            .is_err()
+        {
+            let message = "this is not the key of the certificate in `client_cert`";
+            self.wrong(key.span(), message, None);
+            return None;
+        }
+        let files = [chain, key].map(|file| self.folder.join(file.value()));
+        Some(Arc::new(ClientCertificate {
+            files,
+            chain: pem,
+            key: secret,
+        }))
+    }
+
+    fn pem(&mut self, text: &At<String>) -> Option<String> {
+        let path = self.folder.join(text.value());
+        std::fs::read_to_string(&path)
+            .map_err(|error| {
+                let message = format!("cannot read {}: {error}", path.display());
+                self.wrong(text.span(), message, None);
+            })
+            .ok()
+    }
+}
