@@ -20,3 +20,9 @@ mod peer;
 mod pop3;
 mod smtp;
 mod stage;
+
+#[test]
+fn every_hostile_peer_is_survived() {
+    // The long ones come first.
+    stage::play(&[mime::cases(), imap::cases(), pop3::cases(), smtp::cases()].concat());
+}

@@ -61,19 +61,28 @@ fn both(name: &str, copy: Wrap) -> Vec<Case> {
         .collect()
 }
 
-#[test]
-fn a_copy_with_a_trap_behind_its_payload_is_delivered() {
+/// Every case that must end as written; those that do not yet are tests of their own, ignored with the reason.
+pub(crate) fn cases() -> Vec<Case> {
+    [
+        a_copy_with_a_trap_behind_its_payload_is_delivered(),
+        a_copy_that_is_only_a_trap_is_altered(),
+        a_strangers_trap_does_not_hide_the_copy(),
+        a_tag_below_everything_is_not_found(),
+    ]
+    .concat()
+}
+
+fn a_copy_with_a_trap_behind_its_payload_is_delivered() -> Vec<Case> {
     let cases = [
         both("messages behind", |message| intact(message, &messages())),
         both("multiparts behind", |message| {
             intact(message, &multiparts())
         }),
     ];
-    play(&cases.concat());
+    cases.concat()
 }
 
-#[test]
-fn a_copy_that_is_only_a_trap_is_altered() {
+fn a_copy_that_is_only_a_trap_is_altered() -> Vec<Case> {
     let cases = [
         both("messages alone", |message| {
             under_header(message, &messages())
@@ -94,7 +103,7 @@ fn a_copy_that_is_only_a_trap_is_altered() {
         .into_iter()
         .map(|case| case.ends(&["altered"], &["altered"]))
         .collect();
-    play(&cases);
+    cases
 }
 
 /// A copy that a mailbox may give whole.
@@ -127,19 +136,17 @@ fn a_large_copy_of_nothing_but_parts_takes_no_more_memory() {
     })]);
 }
 
-#[test]
-fn a_tag_below_everything_is_not_found() {
+fn a_tag_below_everything_is_not_found() -> Vec<Case> {
     let cases: Vec<_> = both("all below", |message| {
         "Content-Type: message/rfc822\r\n\r\n".repeat(DEPTH) + message
     })
     .into_iter()
     .map(|case| case.ends(&["missing"], &["missing"]))
     .collect();
-    play(&cases);
+    cases
 }
 
-#[test]
-fn a_strangers_trap_does_not_hide_the_copy() {
+fn a_strangers_trap_does_not_hide_the_copy() -> Vec<Case> {
     let traps = [
         ("messages", messages as fn() -> String),
         ("multiparts", multiparts),
@@ -155,5 +162,5 @@ fn a_strangers_trap_does_not_hide_the_copy() {
             cases
         })
         .collect();
-    play(&cases);
+    cases
 }

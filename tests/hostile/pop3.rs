@@ -33,30 +33,42 @@ fn each(what: &str, act: &Act) -> Vec<Case> {
     needed.chain(rest).collect()
 }
 
-#[test]
-fn a_mailbox_that_hangs_up() {
-    play(&each("closed", &Act::Close));
+/// Every case that must end as written; those that do not yet are tests of their own, ignored with the reason.
+pub(crate) fn cases() -> Vec<Case> {
+    [
+        a_hundred_thousand_new_messages_at_once(),
+        a_mailbox_with_lists_without_an_end(),
+        a_mailbox_that_says_one_byte_a_second(),
+        a_mailbox_that_hangs_up(),
+        a_mailbox_that_says_nul(),
+        a_mailbox_with_a_line_of_300_mib(),
+        a_mailbox_with_a_thousand_lines(),
+        a_mailbox_that_answers_a_command_nobody_sent(),
+        a_mailbox_with_no_tls_where_tls_is_due(),
+    ]
+    .concat()
 }
 
-#[test]
-fn a_mailbox_that_says_one_byte_a_second() {
-    play(&each("dripped", &Act::Drip));
+fn a_mailbox_that_hangs_up() -> Vec<Case> {
+    each("closed", &Act::Close)
 }
 
-#[test]
-fn a_mailbox_that_says_nul() {
-    play(&each("nul", &Act::Say(b"\0\0\0\0\r\n".to_vec())));
+fn a_mailbox_that_says_one_byte_a_second() -> Vec<Case> {
+    each("dripped", &Act::Drip)
 }
 
-#[test]
-fn a_mailbox_with_a_line_of_300_mib() {
-    play(&each("line", &line("+OK ", 300 * MIB)));
+fn a_mailbox_that_says_nul() -> Vec<Case> {
+    each("nul", &Act::Say(b"\0\0\0\0\r\n".to_vec()))
+}
+
+fn a_mailbox_with_a_line_of_300_mib() -> Vec<Case> {
+    let mut cases = each("line", &line("+OK ", 300 * MIB));
     let second = |step| at("second line", step, line("+OK\r\n", 300 * MIB));
-    play(&["CAPA", "LIST", "UIDL", "TOP", "RETR"].map(second));
+    cases.extend(["CAPA", "LIST", "UIDL", "TOP", "RETR"].map(second));
+    cases
 }
 
-#[test]
-fn a_mailbox_with_lists_without_an_end() {
+fn a_mailbox_with_lists_without_an_end() -> Vec<Case> {
     let endless = |step| {
         let lines = "1 abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz\r\n";
         at(
@@ -64,8 +76,9 @@ fn a_mailbox_with_lists_without_an_end() {
             step,
             pour("+OK\r\n", &lines.repeat(1000), 6_000, ""),
         )
+        .key("mailbox.timeout", "300ms")
     };
-    play(&["CAPA", "LIST", "UIDL", "TOP", "RETR"].map(endless));
+    ["CAPA", "LIST", "UIDL", "TOP", "RETR"].map(endless).into()
 }
 
 #[test]
@@ -77,10 +90,9 @@ fn a_mailbox_with_lists_that_just_fit() {
         .key("route.deadline", "20s")]);
 }
 
-#[test]
-fn a_mailbox_with_a_thousand_lines() {
+fn a_mailbox_with_a_thousand_lines() -> Vec<Case> {
     let lines = pour("+OK\r\n", "X-NONSENSE of some kind\r\n", 1000, ".\r\n");
-    play(&[Case::new("pop3 CAPA 1000 lines", Collect::Pop3).mailbox("CAPA", lines)]);
+    vec![Case::new("pop3 CAPA 1000 lines", Collect::Pop3).mailbox("CAPA", lines)]
 }
 
 /// What it says to the next command comes before that command.
@@ -88,9 +100,8 @@ fn early(step: &'static str, words: &str) -> Case {
     at("early", step, Act::Also(words.into()))
 }
 
-#[test]
-fn a_mailbox_that_answers_a_command_nobody_sent() {
-    play(&[early("greeting", "+OK\r\n.\r\n")]);
+fn a_mailbox_that_answers_a_command_nobody_sent() -> Vec<Case> {
+    vec![early("greeting", "+OK\r\n.\r\n")]
 }
 
 #[test]
@@ -102,12 +113,11 @@ fn a_mailbox_that_answers_before_it_is_asked() {
     ]);
 }
 
-#[test]
-fn a_mailbox_with_no_tls_where_tls_is_due() {
+fn a_mailbox_with_no_tls_where_tls_is_due() -> Vec<Case> {
     let stls = |what, act| at(what, "STLS", act).key("mailbox.tls", "starttls");
     let implicit = |what, act| at(what, "connect", act).key("mailbox.tls", "implicit");
     let slow = || Act::Trickle(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03".repeat(10));
-    play(&[
+    vec![
         stls("garbage", Act::Garbage),
         stls("closed", Act::Close),
         stls("dripped", Act::Drip),
@@ -116,10 +126,9 @@ fn a_mailbox_with_no_tls_where_tls_is_due() {
         implicit("plain text", Act::Honest),
         implicit("slow record", slow()),
         implicit("silent", Act::Hold(Vec::new())),
-    ]);
+    ]
 }
 
-#[test]
-fn a_hundred_thousand_new_messages_at_once() {
-    play(&[many(Collect::Pop3)]);
+fn a_hundred_thousand_new_messages_at_once() -> Vec<Case> {
+    vec![many(Collect::Pop3)]
 }

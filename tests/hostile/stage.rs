@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::peer::{Act, Contents, Peer, Script};
 
 /// So many at once: most of their time is spent waiting.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 16;
 /// No run may take longer; its own limits end it long before.
 const AT_MOST: Duration = Duration::from_mins(1);
 /// Nor may any take more memory.
@@ -53,7 +53,7 @@ pub(crate) fn many(collect: Collect) -> Case {
     case.contents.strangers = 100_000;
     if cfg!(debug_assertions) {
         // Without optimisation this is slow, and may be too slow.
-        case.key("route.deadline", "10s")
+        case.key("route.deadline", "5s")
             .ends(&["delivered", "unseen"], &["ok", "mailbox-unreadable"])
     } else {
         case
