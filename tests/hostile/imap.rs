@@ -13,6 +13,9 @@ const STEPS: &[&str] = &[
     "NOOP",
     "HEADERS",
     "BODIES",
+    "LISTED",
+    "STATUS",
+    "AUTHENTICATE",
 ];
 /// The steps on which nothing depends.
 const LATER: &[&str] = &["IDLE", "DONE", "STORE", "EXPUNGE", "LOGOUT"];
@@ -22,9 +25,21 @@ const CHUNK: usize = 64 * 1024;
 
 /// The mailbox cannot be read for what happens at this step.
 fn at(what: &str, step: &'static str, act: Act) -> Case {
-    Case::new(format!("imap {step} {what}"), Collect::Imap)
+    let case = Case::new(format!("imap {step} {what}"), Collect::Imap)
         .mailbox(step, act)
-        .unseen()
+        .unseen();
+    // Some steps are taken only after others.
+    match step {
+        "LISTED" => case.mailbox("BODIES", say("{tag} OK done\r\n")),
+        "STATUS" => {
+            let junk = "* LIST (\\Junk) \"/\" Junk\r\n{tag} OK done\r\n";
+            let mut case = case.mailbox("LIST", say(junk));
+            case.contents.copy = None;
+            case
+        }
+        "AUTHENTICATE" => case.key("mailbox.auth", "plain"),
+        _ => case,
+    }
 }
 
 /// The copy is seen whatever happens at this step.
@@ -210,6 +225,11 @@ fn a_mailbox_that_says_go_on_and_on() -> Vec<Case> {
         .iter()
         .map(|step| later("1000 continuations", step, continued()))
         .collect();
+    cases.push(at(
+        "endless challenges",
+        "AUTHENTICATE",
+        Act::Again(b"+ \r\n".to_vec()),
+    ));
     cases.push(
         at(
             "endless continuations",
@@ -281,7 +301,7 @@ fn a_mailbox_that_answers_before_it_is_asked() {
 fn a_mailbox_that_withholds_what_it_lists() -> Vec<Case> {
     let withheld = say("* 1 FETCH (UID 1)\r\n{tag} OK done\r\n");
     vec![
-        at("withheld", "BODIES", say("{tag} OK done\r\n")).mailbox("LISTED", withheld),
+        at("withheld", "LISTED", withheld),
         at("refused", "BODIES", say("{tag} NO not today\r\n")),
         at("warned", "HEADERS", say("* NO broken\r\n{tag} OK done\r\n")),
     ]

@@ -5,7 +5,7 @@ use crate::stage::{Case, Collect, many, play};
 
 /// The steps without which the mailbox cannot be read.
 const STEPS: &[&str] = &[
-    "greeting", "CAPA", "USER", "PASS", "LIST", "UIDL", "TOP", "RETR",
+    "greeting", "CAPA", "USER", "PASS", "AUTH", "LIST", "UIDL", "TOP", "RETR",
 ];
 /// The steps on which nothing depends.
 const LATER: &[&str] = &["DELE", "QUIT"];
@@ -14,9 +14,13 @@ const MIB: usize = 1024 * 1024;
 
 /// The mailbox cannot be read for what happens at this step.
 fn at(what: &str, step: &'static str, act: Act) -> Case {
-    Case::new(format!("pop3 {step} {what}"), Collect::Pop3)
+    let case = Case::new(format!("pop3 {step} {what}"), Collect::Pop3)
         .mailbox(step, act)
-        .unseen()
+        .unseen();
+    match step {
+        "AUTH" => case.key("mailbox.auth", "plain"),
+        _ => case,
+    }
 }
 
 /// The copy is seen whatever happens at this step.
@@ -88,6 +92,16 @@ fn a_mailbox_with_lists_that_just_fit() {
     play(&[at("1,500,000 messages", "LIST", short())
         .mailbox("UIDL", short())
         .key("route.deadline", "20s")]);
+}
+
+#[test]
+#[ignore = "nothing bounds how often a server may ask on, so that the mailbox neither opens nor fails for a minute"]
+fn a_mailbox_that_asks_on_and_on() {
+    play(&[at(
+        "endless challenges",
+        "AUTH",
+        Act::Again(b"+ \r\n".to_vec()),
+    )]);
 }
 
 fn a_mailbox_with_a_thousand_lines() -> Vec<Case> {

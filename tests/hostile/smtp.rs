@@ -42,6 +42,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_gateway_that_hangs_up(),
         a_gateway_with_a_line_of_300_mib(),
         a_gateway_that_says_nul(),
+        a_gateway_that_asks_on_and_on(),
         a_gateway_with_many_lines(),
         a_gateway_with_no_tls_where_tls_is_due(),
         a_gateway_that_answers_after_the_end(),
@@ -78,6 +79,11 @@ fn a_gateway_with_a_line_of_300_mib() -> Vec<Case> {
         .collect();
     cases.push(refused("line", endless()));
     cases
+}
+
+fn a_gateway_that_asks_on_and_on() -> Vec<Case> {
+    let auth = ["auth", "unsent", "auth-failed"];
+    vec![at("challenges", auth, Act::Again(b"334 \r\n".to_vec()))]
 }
 
 fn a_gateway_that_says_nul() -> Vec<Case> {
