@@ -16,6 +16,10 @@ pub const MAX_PARSED: usize = 128 * 1024 * 1024;
 /// A message with encoded messages in it is parsed up to this size; of a larger one only the header is.
 const MAX_ENCODED: usize = 32 * 1024;
 
+/// Of a message with more nested messages, or more lines that may begin a part, only the header is parsed.
+const MAX_NESTED: usize = 52_000;
+const MAX_BOUNDARIES: usize = 200_000;
+
 /// A parsed message that can be dropped, however deeply messages are nested in it.
 pub struct Parsed<'x> {
     message: Message<'x>,
@@ -26,9 +30,9 @@ pub struct Parsed<'x> {
 /// Parses a whole message, or a header alone. `None` where not even a header can be made out.
 pub fn parse(raw: &[u8]) -> Option<Parsed<'_>> {
     let parser = MessageParser::default();
-    if raw.len() > MAX_ENCODED && has_encoded_message(raw) {
+    if let Some(trap) = trap(raw).filter(|_| raw.len() > MAX_ENCODED) {
         let message = parser.parse_headers(raw)?;
-        let unread = Some("encoded messages are nested in it");
+        let unread = Some(trap);
         return Some(Parsed { message, unread });
     }
     let bounded = raw.get(..MAX_PARSED).unwrap_or(raw);
@@ -62,18 +66,29 @@ impl Drop for Parsed<'_> {
     }
 }
 
-/// Whether a header may describe a nested message that is encoded, which RFC 2046 §5.2.1 forbids and some systems do.
-fn has_encoded_message(message: &[u8]) -> bool {
+/// Why a message would take the parser far more memory than it has itself, if it would: too many nested messages or
+/// parts, or a nested message that is encoded, which RFC 2046 §5.2.1 forbids and some systems do.
+fn trap(message: &[u8]) -> Option<&'static str> {
     let has_digest = contains(message, b"multipart/digest");
     let (mut nested, mut encoded) = (has_digest, false);
-    message.split(|&byte| byte == b'\n').any(|line| {
+    let (mut messages, mut parts) = (0, 0);
+    for line in message.split(|&byte| byte == b'\n') {
         if line.trim_ascii().is_empty() {
             (nested, encoded) = (has_digest, false);
         }
-        nested |= contains(line, b"message/");
+        parts += usize::from(line.starts_with(b"--"));
+        let is_message = contains(line, b"message/");
+        messages += usize::from(is_message);
+        nested |= is_message;
         encoded |= contains(line, b"base64") || contains(line, b"quoted-printable");
-        nested && encoded
-    })
+        if nested && encoded {
+            return Some("encoded messages are nested in it");
+        }
+        if messages > MAX_NESTED || parts > MAX_BOUNDARIES {
+            return Some("it has more parts than are looked at");
+        }
+    }
+    None
 }
 
 fn contains(line: &[u8], wanted: &[u8]) -> bool {

@@ -50,6 +50,9 @@ pub enum NoReply {
     /// Something came that was not asked for: after STARTTLS, it would be taken for part of the secured session.
     #[error("the server sent {0} bytes before TLS was established, which could be an injection")]
     Unasked(usize),
+    /// An answer came before there was anything to answer.
+    #[error("the server answered before it was asked: {0:?}")]
+    Early(String),
 }
 
 /// An SMTP conversation.
@@ -121,6 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
 
     /// Sends commands in one go (RFC 2920); their replies are to be read one by one.
     pub async fn send(&mut self, commands: &[String], limit: Duration) -> Result<(), NoReply> {
+        self.quiet().await?;
         for command in commands {
             self.note(|| format!("C: {}", command.trim_end()));
         }
@@ -146,6 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
 
     /// Sends the message, dot-stuffed, without the final dot (RFC 5321 §4.5.2). What fails here was not handed over.
     pub async fn content(&mut self, message: &[u8], limit: Duration) -> Result<(), NoReply> {
+        self.quiet().await?;
         self.note(|| format!("C: <message, {} bytes>", message.len()));
         let mut rest = message;
         while !rest.is_empty() {
@@ -165,6 +170,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
 
     /// Sends the final dot; from here on the message may have been taken. Gives the moment it was written.
     pub async fn dot(&mut self, limit: Duration) -> (Stamp, Result<(), NoReply>) {
+        if let Err(early) = self.quiet().await {
+            return (Stamp::now(), Err(early));
+        }
         self.note(|| "C: .".into());
         let sent = async {
             self.stream.write_all(b".\r\n").await?;
@@ -204,7 +212,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             .is_ok()
     }
 
+    /// Nothing may have been said since the last reply, but that the server is about to hang up (421).
+    async fn quiet(&mut self) -> Result<(), NoReply> {
+        let mut chunk = [0; 512];
+        if let Ok(Ok(count)) = timeout(Duration::ZERO, self.stream.read(&mut chunk)).await {
+            self.received.extend(chunk.iter().take(count));
+        }
+        if self.received.is_empty() || self.received.starts_with(b"421") {
+            return Ok(());
+        }
+        let early = String::from_utf8_lossy(&self.received).into_owned();
+        Err(NoReply::Early(excerpt(&early)))
+    }
+
     async fn exchange(&mut self, bytes: &[u8], limit: Duration) -> Result<Reply, NoReply> {
+        self.quiet().await?;
         let sent = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await

@@ -322,7 +322,7 @@ impl Submitter {
             (Phase::Banner, NoReply::Malformed(_)) => {
                 "something else than SMTP answers there: check host, port and `tls`"
             }
-            (_, NoReply::Unasked(_)) => {
+            (_, NoReply::Unasked(_) | NoReply::Early(_)) => {
                 "something between here and the server may be tampering with the session"
             }
             (_, NoReply::Closed | NoReply::Broken(_)) => "the server's log says why it hung up",

@@ -245,6 +245,10 @@ impl Submitter {
         conversation.content(message, limit).await.map_err(broken)?;
         let lost = |error: &NoReply| End::ReplyLost(self.failure(Phase::Data, error));
         let (dot, sent) = conversation.dot(limit).await;
+        if let Err(early @ NoReply::Early(_)) = sent {
+            // The dot was held back: the message is not handed over.
+            return Err(broken(early));
+        }
         trip.dot = Some(dot);
         handed_over(trip.so_far(End::Awaited));
         sent.map_err(|error| lost(&error))?;

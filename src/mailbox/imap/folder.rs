@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::session::{FolderStatus, ImapError, Session, uid_set};
 use crate::clock::Stamp;
+use crate::mailbox::Wires;
 use crate::probe::facts::{Place, SeenBy, Sighting, Uid};
 use crate::probe::message::{BODY_SEARCHED, Kind, recognise};
 use crate::probe::name::MailboxName;
@@ -119,16 +120,16 @@ impl Folder {
         self.looked = Some(begun);
     }
 
-    /// Reads what is new in the selected folder, and gives what of it is of interest.
+    /// Reads what is new in the selected folder, and tells what of it is of interest. Whether there was something.
     pub(super) async fn read_new(
         &mut self,
         session: &mut Session,
         signer: &Signer,
         (begun, by): (Stamp, SeenBy),
-        largest_copy: usize,
-    ) -> Result<Vec<Sighting>, ImapError> {
+        wires: &Wires,
+    ) -> Result<bool, ImapError> {
         let Some(cursor) = self.cursor else {
-            return Ok(Vec::new());
+            return Ok(false);
         };
         let mut headers = Vec::new();
         let mut last = cursor.next.saturating_sub(1);
@@ -157,23 +158,29 @@ impl Folder {
             .await?;
         // Foreign mail, however much, does not hold up what the header already told.
         headers.sort_by_key(|(_, tagged)| !tagged);
-        let mut found = Vec::new();
-        for chunk in headers.chunks(BODIES_AT_ONCE) {
-            found.append(
-                &mut self
-                    .read_bodies(session, signer, (begun, by), chunk)
-                    .await?,
-            );
+        let ours = headers.iter().take_while(|(_, tagged)| *tagged).count();
+        let (ours, others) = headers.split_at(ours);
+        let largest_copy = wires.interest.borrow().largest_copy();
+        let mut something = false;
+        for chunk in ours
+            .chunks(BODIES_AT_ONCE)
+            .chain(others.chunks(BODIES_AT_ONCE))
+        {
+            let mut found = self
+                .read_bodies(session, signer, (begun, by), chunk)
+                .await?;
+            for sighting in found.iter_mut().filter(|sighting| !sighting.whole) {
+                read_rest(session, sighting, largest_copy).await?;
+            }
+            something |= !found.is_empty();
+            wires.sighted(&self.mailbox, found).await;
         }
         self.cursor = Some(Cursor {
             next: last.saturating_add(1),
             ..cursor
         });
-        for sighting in found.iter_mut().filter(|sighting| !sighting.whole) {
-            read_rest(session, sighting, largest_copy).await?;
-        }
         self.looked = Some(begun);
-        Ok(found)
+        Ok(something)
     }
 
     /// The whole message decides: the header alone shows neither what is intact nor a tag that only the body carries.

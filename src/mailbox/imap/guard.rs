@@ -9,10 +9,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The longest line taken, literals apart.
 const MAX_LINE: usize = 64 * 1024;
-/// The largest literal taken.
-const MAX_LITERAL: usize = 32 * 1024 * 1024;
+/// The largest response taken, with its literals: somewhat more than is ever asked for at once.
+const MAX_RESPONSE: usize = 5 * 1024 * 1024;
+/// Literals in one response; each makes the library parse from the response's begin.
+const MAX_LITERALS: usize = 16;
+/// Brackets in brackets; the library's parser recurses with them.
+const MAX_DEPTH: usize = 64;
 /// More of a line's end than any literal's announcement is long.
 const TAIL: usize = 64;
+/// What the library does not survive in a FETCH response.
+const NO_DATE: &[u8] = b"INTERNALDATE NIL";
 
 /// A stream that fails where the peer sends more than any reply needs.
 #[derive(Debug)]
@@ -43,40 +49,142 @@ impl<S> Guard<S> {
 
 #[derive(Debug, Default)]
 struct Scan {
+    /// Bytes of the response so far, literals included.
+    response: usize,
+    literals: usize,
     line: usize,
     tail: Vec<u8>,
     literal: usize,
+    depth: usize,
+    quoted: bool,
+    escaped: bool,
+    /// The tag of the last command sent.
+    sent: Vec<u8>,
+    /// The first word of the line that is being sent.
+    word: Vec<u8>,
+    /// The begin of a response, as far as a tag goes.
+    begin: Vec<u8>,
 }
 
 impl Scan {
-    fn accept(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    /// Takes what is read; a byte that the library would not survive is made harmless.
+    fn accept(&mut self, mut bytes: &mut [u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let skipped = self.literal.min(bytes.len());
             self.literal -= skipped;
-            bytes = bytes.get(skipped..).unwrap_or_default();
-            let end = bytes.iter().position(|&byte| byte == b'\n');
-            let (line, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
+            let (_, rest) = std::mem::take(&mut bytes).split_at_mut(skipped);
+            let end = rest.iter().position(|&byte| byte == b'\n');
+            let (line, rest) = rest.split_at_mut(end.map_or(rest.len(), |end| end + 1));
+            bytes = rest;
+            self.response = self.response.saturating_add(line.len());
             self.line += line.len();
             if self.line > MAX_LINE {
                 return Err(too_much(&format!("a line of more than {MAX_LINE} bytes")));
             }
-            let kept = line.len().saturating_sub(TAIL);
-            self.tail
-                .extend_from_slice(line.get(kept..).unwrap_or_default());
-            let surplus = self.tail.len().saturating_sub(TAIL);
-            self.tail.drain(..surplus);
-            if end.is_some() {
-                self.literal = announced(&self.tail);
-                if self.literal > MAX_LITERAL {
-                    return Err(too_much(&format!("a literal of {} bytes", self.literal)));
-                }
-                self.line = 0;
-                self.tail.clear();
+            for byte in line.iter_mut() {
+                self.look_at(byte)?;
             }
-            bytes = rest;
+            if end.is_some() {
+                self.end_of_line()?;
+            }
         }
         Ok(())
     }
+
+    fn look_at(&mut self, byte: &mut u8) -> io::Result<()> {
+        let before = self.tail.last().copied();
+        // The parser cuts the text behind a response code one byte after its bracket.
+        if !byte.is_ascii() && matches!(before, Some(b']' | b'?')) {
+            *byte = b'?';
+        }
+        match (*byte, self.quoted) {
+            (_, true) if self.escaped => self.escaped = false,
+            (b'\\', true) => self.escaped = true,
+            (b'"', _) => self.quoted = !self.quoted,
+            (b'(' | b'[', false) => self.depth += 1,
+            (b')' | b']', false) => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        if self.depth > MAX_DEPTH {
+            return Err(too_much("brackets nested beyond reason"));
+        }
+        if self.literals == 0 && self.line <= MAX_LINE && self.begin.len() < TAIL {
+            self.begin.push(*byte);
+        }
+        if self.tail.len() == TAIL {
+            self.tail.remove(0);
+        }
+        self.tail.push(*byte);
+        let is_dateless = self.tail.len() >= NO_DATE.len()
+            && self
+                .tail
+                .get(self.tail.len() - NO_DATE.len()..)
+                .is_some_and(|tail| tail.eq_ignore_ascii_case(NO_DATE));
+        if is_dateless {
+            return Err(too_much("a message without a date"));
+        }
+        Ok(())
+    }
+
+    fn end_of_line(&mut self) -> io::Result<()> {
+        self.literal = announced(&self.tail);
+        self.response = self.response.saturating_add(self.literal);
+        if self.response > MAX_RESPONSE {
+            return Err(too_much(&format!(
+                "a response of more than {MAX_RESPONSE} bytes"
+            )));
+        }
+        let goes_on = self.literal > 0 || announces(&self.tail);
+        if goes_on {
+            self.literals += 1;
+            if self.literals > MAX_LITERALS {
+                return Err(too_much(
+                    "more literals in one response than were asked for",
+                ));
+            }
+        } else {
+            let tag = self.begin.split(|&byte| byte == b' ').next();
+            if tag.is_some_and(|tag| is_tag(tag) && tag != self.sent) {
+                return Err(too_much("an answer to a command that was not sent"));
+            }
+            self.response = 0;
+            self.literals = 0;
+            self.depth = 0;
+            self.quoted = false;
+            self.begin.clear();
+        }
+        self.escaped = false;
+        self.line = 0;
+        self.tail.clear();
+        Ok(())
+    }
+
+    /// Takes note of what is sent, which may come in pieces: of each line its first word.
+    fn note(&mut self, written: &[u8]) {
+        for &byte in written {
+            match byte {
+                b'\n' => self.word.clear(),
+                b' ' if is_tag(&self.word) => self.sent = std::mem::take(&mut self.word),
+                // No tag is that long: a line that has no more words of interest fills up with it.
+                _ if self.word.len() < TAIL => self.word.push(byte),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether this is a tag as the library makes them: `A0001`.
+fn is_tag(word: &[u8]) -> bool {
+    match word.split_first() {
+        Some((b'A', digits)) => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+/// Whether a line ends in `{0}`, a literal of nothing.
+fn announces(line: &[u8]) -> bool {
+    let line = line.trim_ascii_end();
+    line.ends_with(b"{0}") || line.ends_with(b"{0+}")
 }
 
 /// The length that `{123}` at the end of a line announces; 0 without one.
@@ -117,10 +225,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        Poll::Ready(
-            this.scan
-                .accept(buf.filled().get(before..).unwrap_or_default()),
-        )
+        let read = buf.filled_mut().get_mut(before..).unwrap_or_default();
+        Poll::Ready(this.scan.accept(read))
     }
 }
 
@@ -130,7 +236,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
+        this.scan.note(buf.get(..written).unwrap_or(buf));
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -150,7 +259,8 @@ mod tests {
 
     fn scan(pieces: &[&[u8]]) -> io::Result<()> {
         let mut scan = Scan::default();
-        pieces.iter().try_for_each(|piece| scan.accept(piece))
+        let mut pieces = pieces.iter().map(|piece| piece.to_vec());
+        pieces.try_for_each(|mut piece| scan.accept(&mut piece))
     }
 
     #[test]
@@ -159,6 +269,40 @@ mod tests {
         assert!(scan(&[b"* 1 FETCH (BODY[] {400000000}\r\n"]).is_err());
         assert!(scan(&[b"* 1 FETCH (BODY[] {99999999999999999999999}\r\n"]).is_err());
         assert!(scan(&[b"* OK {400000000} is only text here\r\n"]).is_ok());
+    }
+
+    #[test]
+    fn what_the_parser_does_not_survive_does_not_reach_it() {
+        let brackets = "(".repeat(MAX_DEPTH + 1);
+        assert!(scan(&[format!("* 1 FETCH {brackets}").as_bytes()]).is_err());
+        assert!(scan(&[b"* 1 FETCH (UID 1 internaldate nil)\r\n"]).is_err());
+        assert!(scan(&[b"* 1 FETCH (BODY[] {0}\r\n BODY[] {0}\r\n)\r\n"]).is_ok());
+        assert!(scan(&[&b" BODY[] {0}\r\n".repeat(MAX_LITERALS + 1)]).is_err());
+        let literal = vec![b' '; MAX_RESPONSE / 2];
+        let half = format!("{{{}}}\r\n", literal.len());
+        let pieces = [
+            half.as_bytes(),
+            &literal,
+            half.as_bytes(),
+            &literal,
+            half.as_bytes(),
+        ];
+        assert!(scan(&pieces).is_err());
+        let mut text = "* OK [ALERT]éa\r\n".as_bytes().to_vec();
+        Scan::default().accept(&mut text).unwrap();
+        assert_eq!(text, b"* OK [ALERT]??a\r\n");
+    }
+
+    #[test]
+    fn an_answer_must_have_been_asked_for() {
+        let mut scan = Scan::default();
+        scan.note(b"A0001");
+        scan.note(b" NOOP\r\n");
+        assert!(
+            scan.accept(&mut b"* 1 EXISTS\r\nA0001 OK\r\n".to_vec())
+                .is_ok()
+        );
+        assert!(scan.accept(&mut b"A0002 OK early\r\n".to_vec()).is_err());
     }
 
     proptest! {

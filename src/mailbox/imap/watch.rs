@@ -183,17 +183,14 @@ impl Watcher {
         let Some((first, others)) = self.folders.split_first_mut() else {
             return Ok(false);
         };
-        let largest_copy = self.wires.interest.borrow().largest_copy();
-        let mut found = Vec::new();
+        let mut something = false;
         if session.take_news() || thorough {
-            found = first
-                .read_new(session, &self.signer, (begun, by), largest_copy)
+            something = first
+                .read_new(session, &self.signer, (begun, by), &self.wires)
                 .await?;
         } else {
             first.looked(begun);
         }
-        let mut something = !found.is_empty();
-        self.wires.sighted(&self.mailbox.name, found).await;
         let mut moved = false;
         for folder in others {
             if !folder.has_news(session.status(&folder.name).await?) {
@@ -203,20 +200,17 @@ impl Watcher {
             moved = true;
             let status = session.select(&folder.name).await?;
             folder.take_up(session, status, since).await?;
-            let found = folder
-                .read_new(session, &self.signer, (begun, by), largest_copy)
+            something |= folder
+                .read_new(session, &self.signer, (begun, by), &self.wires)
                 .await?;
-            something |= !found.is_empty();
-            self.wires.sighted(&self.mailbox.name, found).await;
         }
         if moved {
             let status = session.select(&first.name).await?;
             first.take_up(session, status, since).await?;
             if first.has_news(status) {
-                let found = first
-                    .read_new(session, &self.signer, (begun, by), largest_copy)
+                first
+                    .read_new(session, &self.signer, (begun, by), &self.wires)
                     .await?;
-                self.wires.sighted(&self.mailbox.name, found).await;
             }
         }
         Ok(something)

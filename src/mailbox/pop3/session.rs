@@ -22,8 +22,14 @@ use crate::probe::outcome::Code;
 const PATIENCE: u32 = 10;
 /// The longest line taken.
 const MAX_LINE: usize = 64 * 1024;
+/// A message that is longer than what is kept of it is read to its end up to here.
+const MAX_DRAINED: usize = 256 * 1024 * 1024;
+/// A mailbox with more messages is not read.
+const MAX_MESSAGES: usize = 200_000;
 /// The longest list taken: a mailbox of some hundred thousand messages.
-const MAX_LIST: usize = 32 * 1024 * 1024;
+const MAX_LIST: usize = 8 * 1024 * 1024;
+/// A login has one challenge, and one more to tell an error.
+const MOST_CHALLENGES: usize = 4;
 
 /// What ended a command, or the session.
 #[derive(Debug, Error)]
@@ -40,6 +46,9 @@ pub(super) enum Pop3Error {
     /// What came is no POP3.
     #[error("{0} was answered with something that is no POP3: {1:?}")]
     Malformed(String, String),
+    /// An answer came before there was anything to answer.
+    #[error("before {0} was sent, the server answered something: {1:?}")]
+    Early(String, String),
     /// More came than was to be expected.
     #[error("{0} was answered with more than {1} bytes")]
     TooLong(String, usize),
@@ -77,6 +86,23 @@ impl From<Pop3Error> for Blindness {
                 remedy,
             },
             is_final: false,
+        }
+    }
+}
+
+/// How much of an answer is kept, and how much is read at all.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    most: usize,
+    drained: usize,
+}
+
+impl Kept {
+    /// All of it, and no more than this.
+    fn all(most: usize) -> Self {
+        Self {
+            most,
+            drained: most,
         }
     }
 }
@@ -124,13 +150,17 @@ impl Session {
 
     /// Every message: its number, its size and, where the server knows UIDL, its unique id.
     pub(super) async fn list(&mut self) -> Result<Vec<Listed>, Pop3Error> {
-        let sizes = self.wire.multiline("LIST", MAX_LIST).await?;
-        let uids = match self.wire.multiline("UIDL", MAX_LIST).await {
+        let sizes = self.wire.multiline("LIST", Kept::all(MAX_LIST)).await?;
+        let uids = match self.wire.multiline("UIDL", Kept::all(MAX_LIST)).await {
             Ok(uids) => uids,
             Err(Pop3Error::Refused { .. }) => Vec::new(),
             Err(error) => return Err(error),
         };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let count = sizes.iter().filter(|&&byte| byte == b'\n').count();
+        if count > MAX_MESSAGES {
+            return Err(Pop3Error::TooLong("LIST".to_owned(), sizes.len()));
+        }
         let uids = text(&uids);
         let mut uids = uids.lines().filter_map(pair).peekable();
         let listed = text(&sizes)
@@ -157,7 +187,7 @@ impl Session {
     pub(super) async fn top(&mut self, number: u32) -> Result<Option<Vec<u8>>, Pop3Error> {
         match self
             .wire
-            .multiline(&format!("TOP {number} 0"), MAX_LIST)
+            .multiline(&format!("TOP {number} 0"), Kept::all(MAX_LIST))
             .await
         {
             Ok(header) => Ok(Some(header)),
@@ -166,13 +196,18 @@ impl Session {
         }
     }
 
-    /// A whole message of at most `most` bytes.
+    /// A message; of a longer one the first `most` bytes.
     pub(super) async fn retrieve(
         &mut self,
         number: u32,
         most: usize,
     ) -> Result<Vec<u8>, Pop3Error> {
-        self.wire.multiline(&format!("RETR {number}"), most).await
+        let command = format!("RETR {number}");
+        let kept = Kept {
+            most,
+            drained: MAX_DRAINED,
+        };
+        self.wire.multiline(&command, kept).await
     }
 
     /// Marks a message for deletion, which [`Session::quit`] carries out.
@@ -279,7 +314,7 @@ impl Wire {
     }
 
     async fn abilities(&mut self) -> Result<Abilities, Pop3Error> {
-        let lines = match self.multiline("CAPA", MAX_LINE).await {
+        let lines = match self.multiline("CAPA", Kept::all(MAX_LINE)).await {
             Ok(lines) => lines,
             Err(Pop3Error::Refused { .. }) => Vec::new(),
             Err(error) => return Err(error),
@@ -310,7 +345,8 @@ impl Wire {
         let name = format!("AUTH {mechanism}");
         self.send(&name, &name).await?;
         let mut answer = format!("{}\r\n", BASE64.encode(response.as_bytes()));
-        loop {
+        // Who asks on is not answered for ever.
+        for _ in 0..MOST_CHALLENGES {
             let line = self.timed_line(&name).await?;
             if !line.starts_with(b"+ ") && line != b"+" {
                 return Self::read_status(&name, &line).map(|_| ());
@@ -319,9 +355,18 @@ impl Wire {
             // XOAUTH2 tells an error in a second challenge, which wants an empty answer.
             answer.clear();
         }
+        Err(Pop3Error::Malformed(
+            name,
+            "it asks again and again".to_owned(),
+        ))
     }
 
     async fn send(&mut self, command: &str, name: &str) -> Result<(), Pop3Error> {
+        if !self.received.is_empty() {
+            let early = String::from_utf8_lossy(&self.received).into_owned();
+            let early = early.chars().take(80).collect();
+            return Err(Pop3Error::Early(name.to_owned(), early));
+        }
         let line = format!("{command}\r\n");
         let sent = async {
             self.stream.write_all(line.as_bytes()).await?;
@@ -359,34 +404,33 @@ impl Wire {
     }
 
     /// Sends a command and gives the lines of its answer, dots unstuffed (RFC 1939 §3).
-    async fn multiline(&mut self, command: &str, most: usize) -> Result<Vec<u8>, Pop3Error> {
+    async fn multiline(&mut self, command: &str, kept: Kept) -> Result<Vec<u8>, Pop3Error> {
         let name = command.split(' ').next().unwrap_or_default().to_owned();
         // Each line has its limit; a server that drips them has one for all.
         let limit = self.limit * PATIENCE;
-        let lines = timeout(limit, self.lines(command, &name, most)).await;
+        let lines = timeout(limit, self.lines(command, &name, kept)).await;
         lines.unwrap_or(Err(Pop3Error::Slow {
             command: name,
             limit,
         }))
     }
 
-    async fn lines(
-        &mut self,
-        command: &str,
-        name: &str,
-        most: usize,
-    ) -> Result<Vec<u8>, Pop3Error> {
+    async fn lines(&mut self, command: &str, name: &str, kept: Kept) -> Result<Vec<u8>, Pop3Error> {
         self.command(command).await?;
         let mut lines = Vec::new();
+        let mut length = 0;
         loop {
             let line = self.timed_line(name).await?;
             if line == b"." {
                 return Ok(lines);
             }
-            lines.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
-            lines.extend_from_slice(b"\r\n");
-            if lines.len() > most {
-                return Err(Pop3Error::TooLong(name.to_owned(), most));
+            length += line.len() + 2;
+            if length > kept.drained {
+                return Err(Pop3Error::TooLong(name.to_owned(), kept.drained));
+            }
+            if length <= kept.most {
+                lines.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+                lines.extend_from_slice(b"\r\n");
             }
         }
     }

@@ -23,6 +23,8 @@ use crate::probe::tag::Signer;
 const FASTEST: Duration = Duration::from_millis(100);
 /// When probes were sent before the first session, so many of the newest messages are read.
 const READ_BACK: usize = 1000;
+/// No line of a message is longer (RFC 5321 §4.5.3.1.6), but some are.
+const LONGEST_LINE: usize = 64 * 1024;
 /// However long a server wants logins to be apart, it is asked again after this.
 const LONGEST_DELAY: Duration = Duration::from_hours(1);
 /// What a person calls the only folder POP3 shows.
@@ -128,10 +130,9 @@ impl Watcher {
                 session.delete(message.number).await?;
             }
         }
-        let found = self.read_new(&mut session, &messages, begun).await?;
+        let something = self.read_new(&mut session, &messages, begun).await?;
         self.known = Some(messages.into_iter().map(|(_, id)| id).collect());
-        pace.found(!found.is_empty());
-        self.wires.sighted(&self.mailbox.name, found).await;
+        pace.found(something);
         // Only a goodbye deletes: without one, the next session tries again.
         session.quit().await?;
         self.backlog.clear();
@@ -156,7 +157,7 @@ impl Watcher {
         session: &mut Session,
         messages: &[(Listed, String)],
         begun: Stamp,
-    ) -> Result<Vec<Sighting>, Pop3Error> {
+    ) -> Result<bool, Pop3Error> {
         let is_awaited = self.wires.interest.borrow().oldest.is_some();
         let skipped = match (&self.known, is_awaited) {
             (Some(_), _) => 0,
@@ -165,11 +166,14 @@ impl Watcher {
         };
         let is_known = |id: &String| self.known.as_ref().is_some_and(|known| known.contains(id));
         let is_new = |id: &String| !is_known(id) && !self.backlog.contains(id);
-        let mut found = Vec::new();
+        let mut something = false;
         for (message, id) in messages.iter().skip(skipped).filter(|(_, id)| is_new(id)) {
-            found.extend(self.read(session, message, id, begun).await?);
+            if let Some(sighting) = self.read(session, message, id, begun).await? {
+                something = true;
+                self.wires.sighted(&self.mailbox.name, vec![sighting]).await;
+            }
         }
-        Ok(found)
+        Ok(something)
     }
 
     /// Reads one new message, its header first where the server can give it alone.
@@ -193,6 +197,8 @@ impl Watcher {
             return Ok(None);
         }
         let raw = session.retrieve(message.number, most).await?;
+        // One line more would not have been kept.
+        let whole = raw.len() + LONGEST_LINE < most;
         let recognised = recognise(&raw, &self.signer);
         if recognised.tag.is_none() || recognised.kind == Kind::Reply {
             return Ok(None);
@@ -214,7 +220,7 @@ impl Watcher {
             size: message.size,
             recognised,
             raw: raw.into(),
-            whole: true,
+            whole,
         }))
     }
 
