@@ -437,9 +437,10 @@ fn header_fields_are_compared_by_what_they_say() {
 #[test]
 fn thousands_of_header_fields_are_told_up_to_a_bound() {
     let sent = Sent::new(Payload::Plain);
-    let more: String = (0..20_000)
+    let more = (0..20_000)
         .map(|number| format!("X-Field-{number}: {}\r\n", "y".repeat(40)))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let raw = [more.as_bytes(), &sent.composed.bytes].concat();
     let begun = Instant::now();
     let copy = sent.back(&raw);
@@ -451,16 +452,18 @@ fn thousands_of_header_fields_are_told_up_to_a_bound() {
 fn a_virus_is_found_however_it_is_wrapped() {
     let virus = eicar();
     let pattern = String::from_utf8(virus.clone()).unwrap();
-    let entities: String = virus.iter().map(|byte| format!("&#{byte};")).collect();
+    let entities: Vec<_> = virus.iter().map(|byte| format!("&#{byte};")).collect();
+    let entities = entities.concat();
     let utf16: Vec<u8> = pattern.encode_utf16().flat_map(u16::to_be_bytes).collect();
-    let quoted: String = virus
+    let quoted = virus
         .iter()
         .enumerate()
         .map(|(at, byte)| {
             let soft = if at % 20 == 19 { "=\r\n" } else { "" };
             format!("={byte:02X}{soft}")
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let attached = |inner: &[u8]| part("Content-Type: message/rfc822", inner);
     let innermost = [
         b"Subject: 3\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n",

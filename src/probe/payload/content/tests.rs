@@ -163,7 +163,10 @@ fn the_same_tag_makes_the_same_and_another_makes_other_words() {
     let (one, again) = (made(1), made(1));
     assert_eq!(one.block, again.block);
     assert!(one.parts == again.parts);
-    let drawn = |number: u8| [3, 5, 7, 11, 13, 17, 19].map(|prime| number.wrapping_mul(prime) >> 1);
+    let drawn = |number: u64| {
+        let [_, drawn @ ..] = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+        drawn
+    };
     let words = |number| content(&sample, tag(drawn(number))).unwrap().block;
     let blocks: BTreeSet<_> = (0..100).map(words).collect();
     assert!(blocks.len() > 90, "{}", blocks.len());
