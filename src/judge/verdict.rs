@@ -308,3 +308,6 @@ fn code_before_mail(phase: crate::probe::outcome::Phase) -> Code {
         | Phase::Transit => Code::GreetingFailed,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,14 +8,14 @@ use std::thread;
 use crate::bed::{Bed, code, err, out};
 
 /// A running lab, and its config in the bed as `lab.toml`.
-struct Lab {
+pub(crate) struct Lab {
     child: Child,
     commands: ChildStdin,
     said: BufReader<std::process::ChildStderr>,
 }
 
 impl Lab {
-    fn start(bed: &Bed, arguments: &[&str]) -> Self {
+    pub(crate) fn start(bed: &Bed, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_mailrobin"))
             .args(["lab", "--smtp-port=0", "--imap-port=0", "--pop3-port=0"])
             .args(arguments)
@@ -44,6 +44,14 @@ impl Lab {
             commands,
             said,
         }
+    }
+
+    /// Ends it; what it said and was not heard yet.
+    pub(crate) fn end(&mut self) -> Vec<u8> {
+        self.child.kill().unwrap();
+        let mut said = Vec::new();
+        self.said.read_to_end(&mut said).unwrap();
+        said
     }
 
     /// Says a command and waits for the answer that holds `answer`.

@@ -16,6 +16,7 @@ mod examples;
 mod help;
 mod keys;
 mod lab;
+mod patterns;
 mod readme;
 mod schema;
 mod secrets;

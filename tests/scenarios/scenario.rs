@@ -20,6 +20,7 @@
 //!
 //! [config]                          # over the base config of `stage.rs`; "unset" takes a key away
 //! gateway = { timeout = "500ms" }
+//! files = { "letter.txt" = "…" }    # beside the config file
 //!
 //! [check]
 //! args = ["--count", "3"]
@@ -184,6 +185,8 @@ pub(crate) struct Config {
     pub(crate) gateway: toml::Table,
     pub(crate) mailbox: toml::Table,
     pub(crate) route: toml::Table,
+    /// Files beside the config, by their name.
+    pub(crate) files: BTreeMap<String, String>,
 }
 
 /// How `check` is called.
@@ -230,6 +233,14 @@ pub(crate) struct Run {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Probe {
+    pub(crate) payload: Option<String>,
+    /// What tells it from the payload as the catalogue has it.
+    pub(crate) variant: Option<String>,
+    /// Whether it names a control, which must be the plain probe started last before it.
+    pub(crate) control: Option<bool>,
+    /// `signature`, `policy`, `unknown` or `none`.
+    pub(crate) stopped_by: Option<String>,
+    pub(crate) integrity: Option<Integrity>,
     /// Several only where the system's own timing decides between them.
     pub(crate) outcome: Several,
     pub(crate) verdict: Option<String>,
@@ -261,6 +272,24 @@ pub(crate) struct Probe {
     pub(crate) reply: Option<u16>,
     pub(crate) enhanced: Option<String>,
     pub(crate) tls: Option<bool>,
+}
+
+/// What became of what was sent, in the copy that decides.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Integrity {
+    /// The fate of the text.
+    pub(crate) text: Option<String>,
+    /// Of each part its name, or its type where it has none, and its fate: `eicar.txt: replaced`.
+    pub(crate) parts: Option<Vec<String>>,
+    /// Names, or types, of parts that were not sent.
+    pub(crate) added: Option<Vec<String>>,
+    /// Header fields that must be among those added, removed and changed.
+    pub(crate) headers_added: Vec<String>,
+    pub(crate) headers_removed: Vec<String>,
+    pub(crate) headers_changed: Vec<String>,
+    /// Whether some of it could not be read.
+    pub(crate) unread: Option<bool>,
 }
 
 impl PartialEq for Several {

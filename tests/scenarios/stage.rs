@@ -39,6 +39,9 @@ pub(crate) fn play(scenario: &Scenario) -> Played {
         config(scenario, &lab, peer.as_ref()),
     )
     .unwrap();
+    for (name, text) in &scenario.config.files {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
     let begun = Instant::now();
     for line in scenario.lab.commands.clone() {
         let control = lab.control.clone();

@@ -86,3 +86,6 @@ fn names_signature(words: &str, case: &Case<'_>) -> bool {
         None => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

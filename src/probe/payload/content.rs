@@ -303,3 +303,6 @@ fn words(tag: Tag) -> String {
         .collect::<Vec<_>>()
         .join("\r\n")
 }
+
+#[cfg(test)]
+mod tests;
