@@ -13,6 +13,7 @@ mod bed;
 mod colour;
 mod commands;
 mod examples;
+mod explain;
 mod help;
 mod keys;
 mod lab;
