@@ -5,6 +5,7 @@ mod config;
 #[cfg(feature = "lab")]
 mod demo;
 mod explain;
+mod init;
 #[cfg(feature = "lab")]
 mod lab;
 mod paths;
@@ -117,6 +118,11 @@ enum Command {
     ///
     /// Which evidence in the result document led to it, what usually causes it, and what to run next.
     Explain(explain::Explain),
+    /// Write a config to begin with, and print the forwarding rule to set up
+    ///
+    /// What is not given is filled in with an example. An existing file is never overwritten. The rules go to standard
+    /// output, each with what may stand in its way there.
+    Init(init::Init),
     /// Look at the config
     #[command(subcommand)]
     Config(config::Config),
@@ -156,6 +162,7 @@ impl Cli {
             Command::Check(check) => check.run(&common).await,
             Command::Payloads(payloads) => payloads.run(&common),
             Command::Explain(explain) => explain.run(&common),
+            Command::Init(init) => init.run(&common),
             Command::Config(config) => config.run(&common),
             Command::Completions { shell } => completions(&common, shell),
             Command::Man => man(&common),

@@ -12,6 +12,7 @@ fn the_help_is_as_it_was_written() {
         "config check",
         "config show",
         "explain",
+        "init",
     ] {
         let mut words: Vec<_> = command.split_whitespace().collect();
         words.push("--help");
@@ -32,6 +33,7 @@ fn help_is_written_for_a_terminal_and_not_for_rustdoc() {
         &["check", "--help"],
         &["config", "--help"],
         &["explain", "--help"],
+        &["init", "--help"],
     ] {
         let help = out(&Bed::new().run(arguments));
         assert!(!help.contains('`'), "{help}");

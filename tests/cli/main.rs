@@ -15,6 +15,7 @@ mod commands;
 mod examples;
 mod explain;
 mod help;
+mod init;
 mod keys;
 mod lab;
 mod readme;
