@@ -4,6 +4,8 @@ mod check;
 mod config;
 #[cfg(feature = "lab")]
 mod demo;
+mod explain;
+mod init;
 #[cfg(feature = "lab")]
 mod lab;
 mod paths;
@@ -112,6 +114,15 @@ enum Command {
     Check(check::Check),
     /// List what there is to send, and what it proves
     Payloads(payloads::Payloads),
+    /// Tell what a reason code means, and what to do about it
+    ///
+    /// Which evidence in the result document led to it, what usually causes it, and what to run next.
+    Explain(explain::Explain),
+    /// Write a config to begin with, and print the forwarding rule to set up
+    ///
+    /// What is not given is filled in with an example. An existing file is never overwritten. The rules go to standard
+    /// output, each with what may stand in its way there.
+    Init(init::Init),
     /// Look at the config
     #[command(subcommand)]
     Config(config::Config),
@@ -150,6 +161,8 @@ impl Cli {
         let result = match command {
             Command::Check(check) => check.run(&common).await,
             Command::Payloads(payloads) => payloads.run(&common),
+            Command::Explain(explain) => explain.run(&common),
+            Command::Init(init) => init.run(&common),
             Command::Config(config) => config.run(&common),
             Command::Completions { shell } => completions(&common, shell),
             Command::Man => man(&common),

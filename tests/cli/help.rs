@@ -5,7 +5,15 @@ use super::bed::{Bed, code, err, expect_file, out, root};
 #[test]
 fn the_help_is_as_it_was_written() {
     let mut wrong = Vec::new();
-    for command in ["", "check", "config", "config check", "config show"] {
+    for command in [
+        "",
+        "check",
+        "config",
+        "config check",
+        "config show",
+        "explain",
+        "init",
+    ] {
         let mut words: Vec<_> = command.split_whitespace().collect();
         words.push("--help");
         let output = Bed::new().run(&words);
@@ -24,6 +32,8 @@ fn help_is_written_for_a_terminal_and_not_for_rustdoc() {
         &["-h"],
         &["check", "--help"],
         &["config", "--help"],
+        &["explain", "--help"],
+        &["init", "--help"],
     ] {
         let help = out(&Bed::new().run(arguments));
         assert!(!help.contains('`'), "{help}");

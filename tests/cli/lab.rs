@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 
+use mailrobin::probe::outcome::Code;
+
 use crate::bed::{Bed, code, err, out};
 
 /// A running lab, and its config in the bed as `lab.toml`.
@@ -116,6 +118,85 @@ fn faults_are_given_at_the_start_and_changed_while_it_runs() {
     lab.say("clear", "");
     lab.say("status", "");
     assert_eq!(code(&check(&bed)), 0);
+}
+
+/// The code that a line ends with.
+#[track_caller]
+fn code_of(line: &str) -> Code {
+    let word = line
+        .rsplit_once(" [")
+        .and_then(|(_, code)| code.strip_suffix(']'));
+    let known = |word| Code::ALL.iter().find(|code| code.as_str() == word);
+    *word
+        .and_then(known)
+        .unwrap_or_else(|| panic!("{line:?} ends with no code"))
+}
+
+fn is_bad(line: &str) -> bool {
+    let badges = ["FAIL ", "UNKN ", "WARN "];
+    badges
+        .iter()
+        .any(|badge| line.trim_start().starts_with(badge))
+}
+
+/// The codes of a report's bad tests: of its rows where filters were tested, else of the sentence under each test.
+fn codes(report: &str) -> Vec<Code> {
+    let mut codes = Vec::new();
+    for block in report.split("\n\n").skip(1).filter(|block| is_bad(block)) {
+        let lines: Vec<_> = block.lines().collect();
+        let rows = lines.iter().filter(|line| line.starts_with(' '));
+        let rows: Vec<_> = rows
+            .filter(|line| is_bad(line) && !line.ends_with("for example:"))
+            .collect();
+        let example = lines.iter().position(|line| line.ends_with("for example:"));
+        if rows.is_empty() {
+            codes.push(code_of(lines[example.unwrap_or(0) + 1]));
+        }
+        codes.extend(rows.into_iter().map(|row| code_of(row)));
+    }
+    codes
+}
+
+#[test]
+fn every_failing_line_ends_with_its_code() {
+    let bed = Bed::new();
+    let mut lab = Lab::start(
+        &bed,
+        &["--fault=reject=data:554,to=imap", "--fault=drop,to=pop3"],
+    );
+    let check = |arguments: &[&str]| {
+        let mut all = vec!["check", "-c", "lab.toml", "--linger=0", "--deadline=1s"];
+        all.extend(arguments);
+        let report = out(&bed.run(&all));
+        (codes(&report), report)
+    };
+    for arguments in [&[][..], &["--count=2"]] {
+        let (codes, report) = check(arguments);
+        assert_eq!(codes, [Code::Rejected, Code::Missing], "{report}");
+    }
+    lab.say("clear", "");
+    lab.say("add duplicate,to=imap", "added");
+    let (codes, report) = check(&["imap"]);
+    assert_eq!(codes, [Code::Duplicate], "{report}");
+
+    lab.say("clear", "");
+    lab.say("add filter-off,to=imap", "added");
+    lab.say("add drop,to=pop3", "added");
+    let filters = ["--payload=plain", "--payload=eicar", "--payload=gtube"];
+    for count in ["--count=1", "--count=2"] {
+        let mut all = vec![count];
+        all.extend(filters);
+        let (mut codes, report) = check(&all);
+        codes.sort_unstable();
+        let expected = [
+            Code::Leak,
+            Code::Leak,
+            Code::ControlFailed,
+            Code::ControlFailed,
+            Code::Missing,
+        ];
+        assert_eq!(codes, expected, "{report}");
+    }
 }
 
 #[test]
