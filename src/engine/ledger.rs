@@ -31,7 +31,9 @@ pub struct Probe {
     pub sample: Arc<Sample>,
     /// What identifies it; holds its id.
     pub tag: Tag,
-    /// The id of its cycle's control, if it needs one: a probe started before it.
+    /// The id of its cycle's control, if that has one.
+    pub cycle: Option<Uuid>,
+    /// The same, if it needs one: a probe started before it.
     pub control: Option<Uuid>,
     /// The outcomes that are right.
     pub expect: Arc<[Outcome]>,
@@ -222,7 +224,10 @@ impl Ledger {
 
     fn start(&mut self, probe: Probe, now: Stamp, effects: &mut Vec<Effect>) {
         let Probe {
-            route, submission, ..
+            route,
+            submission,
+            cycle,
+            ..
         } = probe;
         let id = probe.tag.id();
         for mailbox in [Some(&route.mailbox.name), route.bounce_mailbox.as_ref()]
@@ -255,8 +260,8 @@ impl Ledger {
             copies: Vec::with_capacity(1),
             bounce: None,
         };
-        if let Some(control) = flight.control.filter(|_| !flight.manifest.parts.is_empty()) {
-            self.twins.entry(control).or_default().push(id);
+        if let Some(cycle) = cycle.filter(|_| !flight.manifest.parts.is_empty()) {
+            self.twins.entry(cycle).or_default().push(id);
         }
         self.flights.insert(id, flight);
         self.open += 1;

@@ -1,5 +1,6 @@
 //! One run from its first probe to its last record.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::collect::Collector;
-use super::cycle::Cycle;
+use super::cycle::{Cycle, needs_control};
 use super::ledger::{Effect, Event, Ledger, Probe};
 use super::send::{self, Job};
 use crate::clock::Stamp;
@@ -164,6 +165,7 @@ pub async fn run(
         senders,
         collector,
         random: SystemRandom::new(),
+        minted: Cell::new(0),
         failed: false,
     };
     let result = run.drive(&mut sent, &mut seen, &stop).await;
@@ -180,6 +182,8 @@ struct Pending {
     test: Test,
     /// Whether it is the control of those that follow it in its cycle.
     is_control: bool,
+    /// Whether its cycle has a control.
+    in_controlled: bool,
     /// Whether it needs the control of its cycle.
     is_controlled: bool,
     /// The only address it may go to.
@@ -191,7 +195,8 @@ impl Pending {
         let pending = move |(at, test): (usize, &Test)| Self {
             route: Arc::clone(&cycle.route),
             is_control: cycle.has_control && at == 0,
-            is_controlled: cycle.has_control && at > 0,
+            in_controlled: cycle.has_control,
+            is_controlled: cycle.has_control && needs_control(test),
             test: test.clone(),
             address,
         };
@@ -242,6 +247,8 @@ struct Run<'a> {
     opening: BTreeSet<MailboxName>,
     opens_by: Instant,
     random: SystemRandom,
+    /// How many tags were made.
+    minted: Cell<u16>,
     failed: bool,
 }
 
@@ -337,6 +344,7 @@ impl Run<'_> {
             route: Arc::clone(route),
             sample: Arc::clone(&test.sample),
             tag,
+            cycle: self.control.filter(|_| pending.in_controlled),
             control: self.control.filter(|_| pending.is_controlled),
             expect: Arc::clone(&test.expect),
             manifest: composed.manifest,
@@ -457,6 +465,13 @@ impl Run<'_> {
         self.random
             .fill(&mut random)
             .map_err(|_| RunError::Random)?;
+        // Of tags made in one millisecond, the later sorts behind the earlier (RFC 9562 §6.2).
+        let count = self.minted.get();
+        self.minted.set(count.wrapping_add(1));
+        let [high, low] = count.to_be_bytes();
+        let [first, _, _, rest @ ..] = random;
+        let [a, b, c, d] = rest;
+        let random = [first, high, low, a, b, c, d];
         Ok(self.identity.signer.mint(now.wall, random))
     }
 }

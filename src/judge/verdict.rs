@@ -126,12 +126,6 @@ impl Case<'_> {
         if !self.is_harmful() {
             return self.copies.first();
         }
-        let harm = |copy: &&Copy| match copy.outcome {
-            Outcome::Altered => 3,
-            Outcome::Junked => 2,
-            Outcome::Tagged => 1,
-            _ => 0,
-        };
         // Of equals the first.
         self.leak().or_else(|| self.copies.iter().min_by_key(harm))
     }
@@ -141,7 +135,8 @@ impl Case<'_> {
         let leaks = |copy: &&Copy| copy.holds && !self.expect.contains(&copy.outcome);
         self.copies
             .iter()
-            .find(leaks)
+            .filter(leaks)
+            .min_by_key(harm)
             .filter(|_| self.is_harmful() && !self.expect.is_empty())
     }
 
@@ -181,6 +176,16 @@ impl Case<'_> {
                 && copy
                     .delivered_at
                     .is_some_and(|delivered| delivered <= due.wall))
+    }
+}
+
+/// How far a copy of a harmful payload got: the lower, the worse.
+fn harm(copy: &&Copy) -> u8 {
+    match copy.outcome {
+        Outcome::Altered => 3,
+        Outcome::Junked => 2,
+        Outcome::Tagged => 1,
+        _ => 0,
     }
 }
 
@@ -248,7 +253,7 @@ fn harmful(case: &Case<'_>, outcome: Outcome, code: Code) -> (Verdict, Code) {
 fn outcome(case: &Case<'_>) -> (Outcome, Code) {
     if let Some(copy) = case.deciding_copy() {
         // A harmful payload that comes through is one however late it comes.
-        return if case.in_time(copy) || (case.is_harmful() && copy.holds) {
+        return if case.in_time(copy) || case.leak().is_some() {
             let code = match copy.outcome {
                 Outcome::Tagged => Code::Tagged,
                 Outcome::Junked => Code::Junked,

@@ -126,7 +126,7 @@ impl Signer {
         self.instance
     }
 
-    /// A new tag for a probe made at `at`. Of `random` 50 bits are used.
+    /// A new tag for a probe made at `at`. Of `random` 50 bits are used; the first byte's two lowest come before the others.
     pub fn mint(&self, at: Timestamp, random: [u8; 7]) -> Tag {
         let [_, _, t0, t1, t2, t3, t4, t5] = at.as_millisecond().to_be_bytes();
         let Instance([i0, i1, i2]) = self.instance;

@@ -90,6 +90,7 @@ impl World {
             route: Arc::clone(&self.route),
             sample: Arc::new(Sample::of(Payload::Plain)),
             tag,
+            cycle: None,
             control: None,
             expect: Arc::new([Outcome::Delivered]),
             manifest,

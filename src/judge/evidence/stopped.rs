@@ -4,6 +4,8 @@ use crate::judge::verdict::Case;
 use crate::probe::evidence::StoppedBy;
 use crate::probe::facts::End;
 use crate::probe::outcome::Outcome;
+use crate::probe::payload::Pattern;
+use crate::probe::payload::content::FILE_NAMES;
 
 /// Words with which filters refuse a name or a type.
 const POLICY: &[&str] = &[
@@ -77,12 +79,13 @@ fn words(case: &Case<'_>, outcome: Outcome) -> String {
 /// Signature names differ, but contain the test's name; so do the names of our files, which prove nothing.
 fn names_signature(words: &str, case: &Case<'_>) -> bool {
     let mut words = words.to_owned();
-    for (name, _) in case.parts() {
+    let own = case.parts().map(|(name, _)| name);
+    for name in own.chain(FILE_NAMES.iter().copied()) {
         words = words.replace(&name.to_lowercase(), "");
     }
     match case.sample.payload.pattern() {
-        Some(crate::probe::payload::Pattern::Eicar) => words.contains("eicar"),
-        Some(crate::probe::payload::Pattern::Gtube(_)) => words.contains("gtube"),
+        Some(Pattern::Eicar) => words.contains("eicar"),
+        Some(Pattern::Gtube(_)) => words.contains("gtube"),
         None => false,
     }
 }

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use super::verdict::{Case, Close, Judgement};
 use crate::config::plan::Protocol;
 use crate::probe::facts::{Attempt, End, Failure, Reply};
-use crate::probe::outcome::{Code, Outcome, Verdict};
+use crate::probe::outcome::{Code, Outcome, Phase, Verdict};
 
 /// A copy that lay unread for longer than the grain of its server's clock and this was not looked for meanwhile.
 const UNREAD: Duration = Duration::from_secs(2);
@@ -233,7 +233,7 @@ fn refused(case: &Case<'_>, did: &str) -> String {
     let host = host(case, last);
     match &last.end {
         End::Refused(phase, reply) => {
-            let said = with_remedy(&shown(reply), remedy(reply));
+            let said = with_remedy(&shown(reply), remedy(*phase, reply));
             format!("{host} {did} at {}: {said}", phase.as_str().to_uppercase())
         }
         End::Broken(_, failure) | End::ReplyLost(failure) => {
@@ -254,19 +254,39 @@ fn host(case: &Case<'_>, attempt: &Attempt) -> String {
     }
 }
 
-/// What usually helps against a refusal, where its enhanced status code (RFC 3463) says what kind it is.
-fn remedy(reply: &Reply) -> &'static str {
-    match reply.enhanced().as_deref() {
-        Some("5.1.1") => "the recipient does not exist there: check `to`",
-        Some("5.7.1") if reply.text().to_ascii_lowercase().contains("relay") => {
+/// What usually helps against a refusal, by its enhanced status code (RFC 3463) or, where a server gives none, by its
+/// words and by what it refused.
+fn remedy(phase: Phase, reply: &Reply) -> &'static str {
+    let words = reply.text().to_ascii_lowercase();
+    let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
+    match (phase, reply.code, reply.enhanced().as_deref()) {
+        (Phase::Auth, _, _) | (_, _, Some("5.7.8" | "5.7.9")) => {
+            "check username and password, and that this login may send"
+        }
+        _ if says(&["relay"]) => {
             "the gateway does not take mail for that domain from here: log in, or ask for this address to be allowed"
         }
-        Some("4.7.1" | "4.7.0") => {
-            "greylisting usually lets a second try through: a longer `defer_for` shows it"
+        (_, _, Some("5.2.2" | "4.2.2")) | (_, 452 | 552, None)
+            if says(&["quota", "full", "storage"]) =>
+        {
+            "the recipient's mailbox is full: empty it, or raise its quota"
         }
-        Some("5.2.2" | "4.2.2") => "the recipient's mailbox is full",
-        Some("5.3.4" | "5.2.3") => "the message is too large for it",
-        Some("5.7.8") => "check username and password",
+        (_, _, Some("5.2.2" | "4.2.2")) => "the recipient's mailbox is full",
+        (_, _, Some("5.3.4" | "5.2.3")) => "the message is too large for it",
+        (_, 400..500, _) if says(&["grey", "gray"]) => {
+            "greylisting usually lets a later try through: a longer `defer_for` shows it"
+        }
+        (_, 400..500, _) if says(&["rate", "throttl", "too many", "too much", "limit", "busy"]) => {
+            "the gateway throttles: send less often (`rate`, `connections`), or ask for a higher limit"
+        }
+        (Phase::Mail, _, _) | (_, _, Some("5.1.7" | "5.1.8")) => {
+            "the gateway refuses the sender: check `from`, and that this host or login may send as it"
+        }
+        (_, _, Some("5.1.1" | "5.1.2" | "5.1.3" | "5.1.10"))
+        | (Phase::Rcpt, 550 | 551 | 553, None) => "the recipient does not exist there: check `to`",
+        (_, _, Some("4.7.1" | "4.7.0")) => {
+            "greylisting usually lets a later try through: a longer `defer_for` shows it"
+        }
         _ => "",
     }
 }

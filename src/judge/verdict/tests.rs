@@ -131,6 +131,7 @@ impl Story {
                 ended: at(1),
                 kept: false,
                 address: Some(SocketAddr::from(([192, 0, 2, 1], 25))),
+                other: None,
                 tls: None,
                 vantage: Vantage::Public,
                 steps: Vec::new(),
@@ -376,7 +377,6 @@ fn harmful(payload: Payload, expect: &[Outcome], copies: &[(Outcome, u64)]) -> J
 }
 
 #[test]
-#[ignore = "of several copies that leak the first decides, not the worst"]
 fn the_worst_of_several_leaks_decides() {
     let virus = Payload::Eicar.default_expect();
     for copies in [
@@ -390,7 +390,6 @@ fn the_worst_of_several_leaks_decides() {
 }
 
 #[test]
-#[ignore = "what holds its pattern counts as in time, however late, and whatever the test expects"]
 fn what_is_meant_to_come_through_must_come_in_time() {
     let expect = [Outcome::Delivered];
     let judged = harmful(Payload::RspamdNone, &expect, &[(Outcome::Delivered, 61)]);

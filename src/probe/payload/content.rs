@@ -14,6 +14,15 @@ use crate::probe::tag::Tag;
 
 /// Opens the encrypted archive; the message says it too.
 pub const PASSWORD: &str = "infected";
+/// Names of files that hold the virus, also within archives: what bears them names no signature.
+pub const FILE_NAMES: &[&str] = &[
+    "eicar-encrypted.zip",
+    "eicar.tar.gz",
+    "eicar.tar",
+    "eicar.zip",
+    "eicar.txt",
+    "eicar.com",
+];
 /// The longest line that a message may have, without its end (RFC 5322 §2.1.1).
 const LONGEST_LINE: usize = 998;
 const ENOUGH_LINES: usize = 3;

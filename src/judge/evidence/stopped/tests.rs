@@ -98,6 +98,7 @@ fn stopped(
             ended: now,
             kept: false,
             address: Some(SocketAddr::from(([192, 0, 2, 1], 25))),
+            other: None,
             tls: None,
             vantage: Vantage::Public,
             steps: Vec::new(),
@@ -234,7 +235,6 @@ fn a_harmless_twin_that_came_through_rules_names_out() {
 }
 
 #[test]
-#[ignore = "only the names of attachments are set aside, not those of the files in them"]
 fn the_name_of_a_file_in_an_archive_proves_no_scanner() {
     for (payload, said) in [
         (
