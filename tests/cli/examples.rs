@@ -32,7 +32,37 @@ fn the_examples_are_valid_and_nothing_in_them_is_unwise() {
             count += 1;
         }
     }
-    assert!(count >= 2);
+    assert!(count >= 2 + PIPELINES.len());
+}
+
+/// One config for each kind of filter.
+const PIPELINES: [&str; 4] = [
+    "clamav-milter.toml",
+    "rspamd.toml",
+    "amavis-spamassassin.toml",
+    "exchange-online.toml",
+];
+
+#[test]
+fn the_samples_for_filters_come_as_strangers_with_something_harmful_and_something_plain() {
+    for name in PIPELINES {
+        let config: toml::Table = example(name).parse().unwrap();
+        for (gateway, keys) in config["gateways"].as_table().unwrap() {
+            assert_eq!(keys.get("username"), None, "{name}: {gateway}");
+        }
+        for (route, keys) in config["routes"].as_table().unwrap() {
+            let tests = keys["tests"].as_array().unwrap();
+            let sends = |wanted: &[&str]| {
+                tests.iter().any(|test| {
+                    let sent = test.get("payload").or_else(|| test.get("suite"));
+                    sent.and_then(|it| it.as_str())
+                        .is_some_and(|it| wanted.contains(&it))
+                })
+            };
+            assert!(sends(&["plain"]), "{name}: {route}");
+            assert!(sends(&["antivirus", "eicar"]), "{name}: {route}");
+        }
+    }
 }
 
 #[test]

@@ -83,6 +83,12 @@ impl<'s> Check<'s> {
         self.route("tests", Setting(Value::from(vec![Value::from(test)])))
     }
 
+    /// What the route last begun sends: the tests of a config, separated by commas.
+    pub(crate) fn sends(self, tests: &str) -> Self {
+        let mut table: Table = format!("tests = [{tests}]").parse().unwrap();
+        self.route("tests", Setting(table.remove("tests").unwrap()))
+    }
+
     /// Begins a second route like the last.
     pub(crate) fn and_route(mut self, name: &str) -> Self {
         let (_, last) = self.routes.last().unwrap();
@@ -281,6 +287,15 @@ impl Report {
     /// The only probe of a route.
     pub(crate) fn probe_on(&self, route: &str) -> &Json {
         let mut found = self.probes().iter().filter(|it| it["route"] == route);
+        let probe = found.next().unwrap();
+        assert!(found.next().is_none());
+        probe
+    }
+
+    /// The only probe with this payload.
+    #[track_caller]
+    pub(crate) fn probe_with(&self, payload: &str) -> &Json {
+        let mut found = self.probes().iter().filter(|it| it["payload"] == payload);
         let probe = found.next().unwrap();
         assert!(found.next().is_none());
         probe

@@ -25,6 +25,7 @@ mod economy;
 mod encryption;
 mod family;
 mod fates;
+mod filters;
 mod foreign;
 mod interruption;
 mod logins;

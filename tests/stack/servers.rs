@@ -52,6 +52,24 @@ pub(crate) fn shared() -> Option<&'static Stack> {
     STACK.shared(&SHARED)
 }
 
+/// The same with filters in the way of some of its ports, for the tests of filters to share.
+pub(crate) fn filtered() -> Option<&'static Stack> {
+    static SHARED: Shared = OnceLock::new();
+    STACK.shared_as(&SHARED, with_filters)
+}
+
+/// Servers with filters of the caller's own, where there can be any.
+pub(crate) fn own_filtered() -> Option<Stack> {
+    filtered()?;
+    Some(with_filters().unwrap())
+}
+
+fn with_filters() -> Result<Stack, String> {
+    let stack = STACK.up(&[])?;
+    stack.try_run("filters-up", &[])?;
+    Ok(stack)
+}
+
 /// Servers of the caller's own, where there can be any.
 pub(crate) fn own() -> Option<Stack> {
     shared()?;
@@ -61,7 +79,16 @@ pub(crate) fn own() -> Option<Stack> {
 impl Script {
     /// The servers that all its tests share, started when first asked for.
     pub(crate) fn shared(&'static self, place: &'static Shared) -> Option<&'static Stack> {
-        let why = match place.get_or_init(|| self.up(&[])) {
+        self.shared_as(place, || self.up(&[]))
+    }
+
+    /// Servers that some of its tests share, started like this when first asked for.
+    fn shared_as(
+        &self,
+        place: &'static Shared,
+        start: impl FnOnce() -> Result<Stack, String>,
+    ) -> Option<&'static Stack> {
+        let why = match place.get_or_init(start) {
             Ok(stack) => return Some(stack),
             Err(why) => why,
         };
@@ -161,10 +188,19 @@ impl Stack {
 
     /// Runs another command of the script on these servers.
     pub(crate) fn run(&self, command: &str, arguments: &[&str]) {
+        self.try_run(command, arguments).unwrap();
+    }
+
+    /// The same, unless this machine cannot run what it starts.
+    fn try_run(&self, command: &str, arguments: &[&str]) -> Result<(), String> {
         let mut all = vec![command, self.dir.to_str().unwrap()];
         all.extend(arguments);
         let output = self.script.run(&all);
+        if output.status.code() == Some(CANNOT) {
+            return Err(complaint(&output));
+        }
         assert!(output.status.success(), "{command}: {}", complaint(&output));
+        Ok(())
     }
 
     /// A check of a round trip by way of echo@, over plain connections unless told otherwise.
