@@ -1,5 +1,6 @@
 //! `mailrobin check`: the tests once, and the worst verdict.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::config::diagnostic::suggest;
 use crate::config::plan::{Plan, Route, Test};
 use crate::config::value::duration;
 use crate::engine::cycle::Cycle;
+use crate::engine::ready::{Waiting, ready};
 use crate::engine::run::{Order, run};
 use crate::probe::outcome::{Outcome, Verdict};
 use crate::probe::payload::{Payload, Suite};
@@ -43,6 +45,9 @@ pub(super) struct Check {
     /// The time the whole run may take
     #[arg(short, long, value_name = "DUR", value_parser = duration)]
     timeout: Option<Duration>,
+    /// First wait until every gateway answers EHLO and every mailbox can be opened, so long at most
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    wait: Option<Duration>,
     /// How long duplicates are still waited for once every probe has its outcome
     #[arg(long, default_value = "1s", value_name = "DUR", value_parser = linger)]
     linger: Duration,
@@ -98,6 +103,9 @@ impl Check {
         let (plan, _) = common.plan()?;
         let order = self.order(&plan)?;
         let identity = common.identity(&plan.signing).await?;
+        if let Some(limit) = self.wait {
+            wait(&plan, &order, limit, common.quiet).await?;
+        }
         let stop = CancellationToken::new();
         let (tell, told) = mpsc::unbounded_channel();
         let progress = Progress::new(order.probes(), common.quiet, false);
@@ -239,6 +247,48 @@ impl Check {
         }
         Exit(verdict.exit_code())
     }
+}
+
+/// Waits for the servers that the order needs, and says what it still waits for.
+async fn wait(plan: &Plan, order: &Order, limit: Duration, quiet: bool) -> Result<()> {
+    let routes = || order.cycles.iter().map(|cycle| &cycle.route);
+    let gateways: BTreeMap<_, _> = routes()
+        .map(|route| (route.gateway.name.clone(), Arc::clone(&route.gateway)))
+        .collect();
+    let wanted: BTreeSet<_> = routes()
+        .flat_map(|route| [Some(&route.mailbox.name), route.bounce_mailbox.as_ref()])
+        .flatten()
+        .collect();
+    let mailboxes = wanted
+        .into_iter()
+        .filter_map(|name| plan.mailboxes.get(name).cloned());
+    let mut said = BTreeMap::new();
+    let tell = |waiting: &Waiting| {
+        let what = waiting.failure.what.clone();
+        if said.insert(waiting.server.clone(), what.clone()) != Some(what.clone()) && !quiet {
+            // A closed standard error is no reason to stop.
+            let _ = writeln!(anstream::stderr(), "waiting for {}: {what}", waiting.server);
+        }
+    };
+    let waited = ready(
+        gateways.into_values().collect(),
+        mailboxes.collect(),
+        limit,
+        tell,
+    )
+    .await;
+    let Err(waiting) = waited else { return Ok(()) };
+    let never: Vec<_> = waiting
+        .iter()
+        .map(|Waiting { server, failure }| match failure.remedy {
+            "" => format!("{server}: {}", failure.what),
+            remedy => format!("{server}: {} — {remedy}", failure.what),
+        })
+        .collect();
+    bail!(
+        "not ready within --wait {limit:?}:\n  {}",
+        never.join("\n  ")
+    )
 }
 
 /// The route's own test of this payload, or one with the payload's own expectation.

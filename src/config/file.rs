@@ -80,6 +80,8 @@ pub struct Signing {
     pub key: Option<At<SecretKeys>>,
     /// The name of this mailrobin among those that share the key; left out: drawn anew for each `check`.
     pub instance: Option<Text>,
+    /// Leftovers of other instances that share the key are taken away when older than this.
+    pub sweep_foreign: Option<Text>,
 }
 
 /// How names are looked up.

@@ -41,6 +41,8 @@ pub struct Signing {
     pub key: Option<Secret>,
     /// The configured name of this instance.
     pub instance: Option<String>,
+    /// Leftovers of other instances are taken away when older.
+    pub sweep_foreign: Option<Duration>,
 }
 
 /// Where to connect.

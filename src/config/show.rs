@@ -15,6 +15,11 @@ impl fmt::Display for Plan {
         let mut signing = Table::new();
         put(&mut signing, "key", self.signing.key.as_ref().map(secret));
         put(&mut signing, "instance", self.signing.instance.clone());
+        put(
+            &mut signing,
+            "sweep_foreign",
+            self.signing.sweep_foreign.map(written),
+        );
         if !signing.is_empty() {
             file.insert("signing".into(), signing.into());
         }

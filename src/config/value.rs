@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 /// No duration of a config is longer.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 /// A duration like `90s`, `15m`, `1h 30m`; never zero, never negative.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let span: SignedDuration = text.parse().map_err(|_| {
-        format!("{text:?} is not a duration: write it like \"90s\", \"15m\" or \"1h 30m\"")
-    })?;
-    let positive = Duration::try_from(span).unwrap_or_default();
+    let wrong =
+        || format!("{text:?} is not a duration: write it like \"90s\", \"15m\" or \"1h 30m\"");
+    let span: Span = text.parse().map_err(|_| wrong())?;
+    let span = span.to_duration(SpanRelativeTo::days_are_24_hours());
+    let positive = Duration::try_from(span.map_err(|_| wrong())?).unwrap_or_default();
     if positive.is_zero() {
         return Err(format!(
             "{text:?} is not a time one can wait for: it must be above zero"

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledger::Ledger;
 use crate::config::plan::Mailbox;
-use crate::mailbox::{self, Event, Interest, Wires};
+use crate::mailbox::{self, Event, Interest, Sweep, Wires};
 use crate::probe::facts::Place;
 use crate::probe::name::MailboxName;
 use crate::probe::tag::Signer;
@@ -32,7 +32,7 @@ impl Collector {
     /// Starts a watcher for each mailbox; their events come out of the channel.
     pub(super) fn start(
         mailboxes: impl IntoIterator<Item = Arc<Mailbox>>,
-        signer: &Signer,
+        (signer, sweep): (&Signer, Sweep),
         cancel: &CancellationToken,
     ) -> (Self, mpsc::Receiver<(MailboxName, Event)>) {
         let (events, receiver) = mpsc::channel(BACKLOG);
@@ -48,7 +48,7 @@ impl Collector {
                 events: events.clone(),
                 cancel: cancel.clone(),
             };
-            tasks.spawn(mailbox::watch(mailbox, signer.clone(), wires));
+            tasks.spawn(mailbox::watch(mailbox, signer.clone(), sweep, wires));
         }
         (Self { lines, tasks }, receiver)
     }

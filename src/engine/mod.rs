@@ -5,5 +5,6 @@ mod collect;
 pub mod cycle;
 mod flight;
 pub mod ledger;
+pub mod ready;
 pub mod run;
 mod send;

@@ -23,7 +23,7 @@ use crate::clock::Stamp;
 use crate::config::plan::{Gateway, Plan, Route, Test};
 use crate::judge::record;
 use crate::judge::verdict::{Case, Close};
-use crate::mailbox;
+use crate::mailbox::{self, Sweep};
 use crate::net::dns::Dns;
 use crate::probe::facts::Blindness;
 use crate::probe::message::{ComposeError, Manifest, compose};
@@ -59,6 +59,20 @@ impl Order {
     /// How many probes it sends.
     pub fn probes(&self) -> usize {
         self.cycles.iter().map(|cycle| cycle.tests.len()).sum()
+    }
+}
+
+/// Leftovers are older than any probe that may still be in flight; those of a drawn instance are nobody's own.
+fn sweep(plan: &Plan) -> Sweep {
+    let longest = plan
+        .routes
+        .values()
+        .map(|route| route.deadline + route.defer_for + route.blind_grace)
+        .max()
+        .unwrap_or_default();
+    Sweep {
+        own: plan.signing.instance.as_ref().map(|_| longest),
+        foreign: plan.signing.sweep_foreign.map(|after| after.max(longest)),
     }
 }
 
@@ -129,7 +143,8 @@ pub async fn run(
         .iter()
         .filter_map(|name| plan.mailboxes.get(*name))
         .cloned();
-    let (collector, mut seen) = Collector::start(mailboxes, &identity.signer, &cancel);
+    let (collector, mut seen) =
+        Collector::start(mailboxes, (&identity.signer, sweep(plan)), &cancel);
     let (sent_tx, mut sent) = mpsc::unbounded_channel();
     let mut sending = JoinSet::new();
     let mut senders = BTreeMap::new();

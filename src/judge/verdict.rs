@@ -127,7 +127,8 @@ impl Case<'_> {
             return self.copies.first();
         }
         // Of equals the first.
-        self.leak().or_else(|| self.copies.iter().min_by_key(harm))
+        self.leak()
+            .or_else(|| self.copies.iter().min_by_key(|copy| harm(copy)))
     }
 
     /// A copy of a harmful payload that still holds its pattern and is not what the test expects.
@@ -136,7 +137,7 @@ impl Case<'_> {
         self.copies
             .iter()
             .filter(leaks)
-            .min_by_key(harm)
+            .min_by_key(|copy| harm(copy))
             .filter(|_| self.is_harmful() && !self.expect.is_empty())
     }
 
@@ -180,7 +181,7 @@ impl Case<'_> {
 }
 
 /// How far a copy of a harmful payload got: the lower, the worse.
-fn harm(copy: &&Copy) -> u8 {
+fn harm(copy: &Copy) -> u8 {
     match copy.outcome {
         Outcome::Altered => 3,
         Outcome::Junked => 2,

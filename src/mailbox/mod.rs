@@ -9,6 +9,7 @@ mod sasl;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,7 @@ use crate::net::tls::Tls;
 use crate::probe::facts::{Blindness, Failure, Look, Place, Sighting};
 use crate::probe::name::MailboxName;
 use crate::probe::outcome::Code;
-use crate::probe::tag::Signer;
+use crate::probe::tag::{Signer, Tag};
 
 /// What is awaited in a mailbox: how fast it is looked at follows from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,32 @@ impl Interest {
     fn largest_copy(&self) -> usize {
         const ADDED: usize = 4 * 1024 * 1024;
         self.largest.saturating_mul(2).saturating_add(ADDED)
+    }
+}
+
+/// Which copies of earlier runs are taken away when a watcher leaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sweep {
+    /// Those of this instance, when older.
+    pub own: Option<Duration>,
+    /// Those of other instances of the same family, when older.
+    pub foreign: Option<Duration>,
+}
+
+impl Sweep {
+    fn is_on(&self) -> bool {
+        self.own.is_some() || self.foreign.is_some()
+    }
+
+    /// Whether this tag, which is verified, is of a leftover.
+    fn takes(&self, tag: Tag, signer: &Signer, now: Timestamp) -> bool {
+        let after = if tag.instance() == signer.instance() {
+            self.own.or(self.foreign)
+        } else {
+            self.foreign
+        };
+        let age = Duration::try_from(now.duration_since(tag.minted_at()));
+        after.zip(age.ok()).is_some_and(|(after, age)| age > after)
     }
 }
 
@@ -69,17 +96,25 @@ pub struct Wires {
 }
 
 /// Watches `mailbox` until its `dispose` channel is closed or it is cancelled.
-pub async fn watch(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
+pub async fn watch(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wires) {
     let cancel = wires.cancel.clone();
     let watching = async {
         match mailbox.protocol {
-            Protocol::Imap => imap::watch::run(mailbox, signer, wires).await,
-            Protocol::Pop3 => pop3::watch::run(mailbox, signer, wires).await,
+            Protocol::Imap => imap::watch::run(mailbox, signer, sweep, wires).await,
+            Protocol::Pop3 => pop3::watch::run(mailbox, signer, sweep, wires).await,
         }
     };
     tokio::select! {
         () = cancel.cancelled() => {}
         () = watching => {}
+    }
+}
+
+/// Whether a mailbox can be logged in to and its folders opened; if not, why.
+pub async fn opens(mailbox: &Mailbox) -> Result<(), Blindness> {
+    match mailbox.protocol {
+        Protocol::Imap => imap::watch::opens(mailbox).await,
+        Protocol::Pop3 => pop3::watch::opens(mailbox).await,
     }
 }
 

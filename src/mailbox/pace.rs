@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::Interest;
-use crate::probe::facts::is_local;
+use crate::probe::facts::{Blindness, is_local};
 
 /// The first and the longest time between attempts to come back to a mailbox.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
@@ -107,16 +107,37 @@ impl BackOff {
         *self = Self::default();
     }
 
-    /// The next pause, a quarter more or less; `None`: for good, because only a person can mend it.
-    pub fn next(&mut self, is_final: bool) -> Option<Duration> {
+    /// The next pause, a quarter more or less, or what the server suggests; `None`: for good, because only a person can
+    /// mend it.
+    pub fn next(&mut self, blindness: &Blindness) -> Option<Duration> {
+        if let Some(suggested) = suggested(&blindness.failure.what) {
+            return (!blindness.is_final).then_some(suggested);
+        }
         let mut byte = [0_u8];
         // Without randomness the pause is only less spread.
         let _ = SystemRandom::new().fill(&mut byte);
         let [byte] = byte;
         let pause = self.pause.mul_f64(0.75 + f64::from(byte) / 512.0);
         self.pause = (self.pause * 2).min(BACK_OFF.1);
-        (!is_final).then_some(pause)
+        (!blindness.is_final).then_some(pause)
     }
+}
+
+/// How long a throttling server asks to be left alone, as Exchange Online says it: `Suggested Backoff Time: 5000
+/// milliseconds`.
+fn suggested(words: &str) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_hours(1);
+    let words = words.to_ascii_lowercase();
+    let (_, behind) = words.split_once("backoff time")?;
+    let behind = behind.trim_start_matches([':', ' ', '=']);
+    let (number, unit) = behind.split_once(' ')?;
+    let number: u64 = number.parse().ok()?;
+    let span = if unit.starts_with("milli") {
+        Duration::from_millis(number)
+    } else {
+        Duration::from_secs(number)
+    };
+    Some(span.min(LONGEST))
 }
 
 #[cfg(test)]

@@ -250,7 +250,10 @@ fn sent_parts(part: &Part) -> Vec<SentPart> {
     let sent = leaves.map(|leaf| SentPart {
         name: leaf.name.map(str::to_owned),
         media_type: "text/plain",
-        transfer: Transfer::SevenBit,
+        transfer: match leaf.encoding {
+            mail_parser::Encoding::Base64 => Transfer::Base64,
+            _ => Transfer::SevenBit,
+        },
         size: leaf.content.bytes().len() as u64,
         sha256: Sha256::of(leaf.content.bytes()),
     });
@@ -285,7 +288,7 @@ fn single(part: Part) -> Result<SinglePart, lettre::message::header::ContentType
             Body::dangerous_pre_encoded(part.bytes, ContentTransferEncoding::SevenBit)
         }
         Transfer::Base64 => Body::new_with_encoding(part.bytes, ContentTransferEncoding::Base64)
-            .unwrap_or_else(|bytes| Body::new(bytes)),
+            .unwrap_or_else(Body::new),
     };
     Ok(match part.name {
         Some(name) => Attachment::new(name).body(body, content_type),
@@ -860,6 +863,7 @@ mod tests {
                 Payload::EicarZip
                     | Payload::EicarZipZip
                     | Payload::EicarTarGz
+                    | Payload::EicarNested
                     | Payload::EicarEncryptedZip
             );
             // See the next test.

@@ -1,14 +1,16 @@
 //! From nothing to a session that is ready for MAIL: look-up, connect, TLS, greeting, EHLO, STARTTLS, login.
 
+use std::net::SocketAddr;
+
 use data_encoding::BASE64;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::commands::{Auth, Ehlo, Starttls};
+use lettre::transport::smtp::commands::{Auth, Ehlo, Quit, Starttls};
 use lettre::transport::smtp::extension::ClientId;
 use secrecy::ExposeSecret;
 use smtp_proto::{AUTH_LOGIN, AUTH_PLAIN, AUTH_XOAUTH2};
 
 use super::conversation::{Capabilities, Conversation, NoReply};
-use super::submit::{Session, Submission, Submitter};
+use super::submit::{GOODBYE, Session, Submission, Submitter};
 use super::trip::Trip;
 use crate::config::plan::{self, Endpoint, Gateway, Security, Trust};
 use crate::config::secret::without;
@@ -19,11 +21,61 @@ use crate::probe::facts::{End, Failure, Reply};
 use crate::probe::outcome::{Code, Phase};
 
 impl Submitter {
+    /// Whether the gateway answers EHLO; if not, why.
+    pub async fn answers(&self) -> Result<(), Failure> {
+        let mut trip = Trip::begin(false);
+        let failure = match self.meet((None, false), &mut trip).await {
+            Ok((mut conversation, _, _)) => {
+                // Nothing depends on a goodbye.
+                let _ = conversation.command(Quit, GOODBYE).await;
+                return Ok(());
+            }
+            Err(End::Broken(_, failure) | End::ReplyLost(failure)) => failure,
+            Err(End::Refused(_, reply) | End::Accepted(reply)) => {
+                let early = NoReply::Malformed(reply.raw.into());
+                self.failure(Phase::Banner, &early)
+            }
+            Err(End::Awaited) => self.failure(Phase::Banner, &NoReply::Closed),
+        };
+        Err(failure)
+    }
+
     pub(super) async fn open(
         &self,
         submission: &Submission,
         trip: &mut Trip,
     ) -> Result<Session, End> {
+        let how = (submission.address, submission.transcript);
+        let (conversation, can, met) = self.meet(how, trip).await?;
+        let address = met.address;
+        let endpoint = &Endpoint {
+            host: met.host,
+            port: self.gateway.endpoint.port,
+        };
+        let (mut conversation, can) = self.secure(endpoint, conversation, can, trip).await?;
+        let login = self.log_in(&mut conversation, can, trip).await;
+        match login {
+            Ok(authenticated) => Ok(Session {
+                tls: conversation.stream().tls_version(),
+                conversation,
+                can,
+                address,
+                authenticated,
+                messages: 0,
+            }),
+            Err(end) => {
+                trip.transcript.append(&mut conversation.take_transcript());
+                Err(end)
+            }
+        }
+    }
+
+    /// From the look-up to the reply to EHLO. `wanted`: the address to go to, if it is one of the gateway's.
+    async fn meet(
+        &self,
+        (wanted, transcript): (Option<SocketAddr>, bool),
+        trip: &mut Trip,
+    ) -> Result<(Conversation<Stream>, Capabilities, Target), End> {
         let Gateway {
             endpoint, timeout, ..
         } = &*self.gateway;
@@ -34,7 +86,6 @@ impl Submitter {
             .await;
         trip.mark(Phase::Dns);
         let targets = targets.map_err(broken(Phase::Dns))?;
-        let wanted = submission.address;
         let chosen = targets
             .iter()
             .find(|target| Some(target.address) == wanted)
@@ -59,26 +110,12 @@ impl Submitter {
         } else {
             Stream::Plain(tcp)
         };
-        let mut conversation = Conversation::new(stream, submission.transcript);
-        let session = self.greet(&mut conversation, trip).await;
-        let can = match session {
-            Ok(can) => can,
-            Err(end) => {
-                trip.transcript.append(&mut conversation.take_transcript());
-                return Err(end);
+        let mut conversation = Conversation::new(stream, transcript);
+        match self.greet(&mut conversation, trip).await {
+            Ok(can) => {
+                let host = endpoint.host.clone();
+                Ok((conversation, can, Target { host, address }))
             }
-        };
-        let (mut conversation, can) = self.secure(endpoint, conversation, can, trip).await?;
-        let login = self.log_in(&mut conversation, can, trip).await;
-        match login {
-            Ok(authenticated) => Ok(Session {
-                tls: conversation.stream().tls_version(),
-                conversation,
-                can,
-                address,
-                authenticated,
-                messages: 0,
-            }),
             Err(end) => {
                 trip.transcript.append(&mut conversation.take_transcript());
                 Err(end)

@@ -22,7 +22,7 @@ use crate::probe::outcome::{Code, Phase};
 /// So many messages go over one session. Exim, by default, lets those beyond the tenth lie until its next queue run.
 const MOST_MESSAGES: u32 = 10;
 /// How long a polite goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(2);
+pub(super) const GOODBYE: Duration = Duration::from_secs(2);
 
 /// A message and its envelope.
 #[derive(Clone, Debug)]

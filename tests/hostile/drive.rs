@@ -13,7 +13,7 @@ use mailrobin::clock::Stamp;
 use mailrobin::config;
 use mailrobin::config::plan::{Mailbox, Plan};
 use mailrobin::judge::evidence;
-use mailrobin::mailbox::{self, Event, Interest, Wires};
+use mailrobin::mailbox::{self, Event, Interest, Sweep, Wires};
 use mailrobin::mime;
 use mailrobin::probe::mail::Mail;
 use mailrobin::probe::message::{TextDigest, recognise};
@@ -209,7 +209,7 @@ async fn watched(mut mailbox: Mailbox, bytes: &[u8]) {
         cancel.cancel();
     };
     let all = async {
-        let watching = mailbox::watch(Arc::new(mailbox), signer(), wires);
+        let watching = mailbox::watch(Arc::new(mailbox), signer(), Sweep::default(), wires);
         tokio::join!(watching, speaking, hearing);
     };
     timeout(LIMIT, all).await.expect("a session without an end");

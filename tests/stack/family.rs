@@ -122,7 +122,6 @@ fn twenty_probes_over_one_kept_connection() {
 
 /// As Exim is installed, its queue runner comes every half hour.
 #[test]
-#[ignore = "the eleventh message of a connection and those behind it are `missing`: a connection is kept for more than ten"]
 fn no_connection_is_kept_for_more_messages_than_exim_delivers_at_once() {
     let Some(stack) = own_with(&["--queue-run", "30m"]) else {
         return;
@@ -338,7 +337,6 @@ fn what_the_next_server_refuses_is_bounced_in_its_words() {
 
 /// Only what a next server said is in the report's fields; what Exim or an LMTP server said is in its text.
 #[test]
-#[ignore = "the reason is only `5.0.0`: it reads no words but Diagnostic-Code's"]
 fn a_report_without_a_diagnostic_is_told_in_the_words_of_its_text() {
     let Some(stack) = shared() else { return };
     let report = sent_to(stack, "bounce");
@@ -484,7 +482,6 @@ fn a_wrong_smtp_password_is_unsent() {
 }
 
 #[test]
-#[ignore = "what helps is said only where the reply has an enhanced status code, and Exim gives none"]
 fn what_helps_is_said_without_enhanced_codes() {
     let Some(stack) = shared() else { return };
     let check = stack.check().trusting().logged_in();

@@ -38,7 +38,9 @@ impl Reader<'_> {
                 format!("the key is shorter than {LEAST_KEY} characters, so tags could be forged");
             self.wrong(key.span(), message, Some("leave it out to have one made"));
         }
+        let sweep_foreign = self.duration(keys.sweep_foreign.as_ref());
         Signing {
+            sweep_foreign,
             key: keys.key.as_ref().and_then(|key| self.secret(key)),
             instance: keys
                 .instance

@@ -6,6 +6,7 @@ use crate::judge::verdict::{Case, Judgement};
 use crate::probe::evidence::{Fate, Integrity, PartFacts, StoppedBy};
 use crate::probe::facts::Vantage;
 use crate::probe::outcome::{Code, Outcome};
+use crate::probe::payload::Class;
 
 /// What became of a harmful payload, where that is as it should be or is not judged.
 pub(super) fn became(case: &Case<'_>, outcome: Outcome) -> String {
@@ -101,8 +102,17 @@ pub(super) fn leak(case: &Case<'_>) -> String {
     format!("{what} {how}{}", vantage(case))
 }
 
-/// Why a scanner may not have looked.
+/// Why a scanner may not have looked, or not have found it.
 fn vantage(case: &Case<'_>) -> &'static str {
+    let marks = case.deciding_copy().map(|copy| &copy.marks);
+    let has = |field: &str| marks.is_some_and(|marks| marks.contains_key(field));
+    let is_spam = case.sample.payload.class() == Class::Spam;
+    if !is_spam && has("X-Virus-Status") {
+        return " — the scanner looked and let it pass: its signatures or its size limits may be why";
+    }
+    if is_spam && SCORES.iter().any(|field| has(field)) {
+        return " — the filter looked and let it pass: its test patterns may be off, or its limit too high";
+    }
     match case.handed_over().map(|attempt| attempt.vantage) {
         Some(Vantage::Authenticated) => {
             " — scanners often skip authenticated senders: this route logs in"

@@ -273,6 +273,9 @@ fn remedy(phase: Phase, reply: &Reply) -> &'static str {
         }
         (_, _, Some("5.2.2" | "4.2.2")) => "the recipient's mailbox is full",
         (_, _, Some("5.3.4" | "5.2.3")) => "the message is too large for it",
+        (_, 451, _) if says(&["service unavailable", "temporarily unavailable"]) => {
+            "a filter or server behind the gateway may be down: its log says which"
+        }
         (_, 400..500, _) if says(&["grey", "gray"]) => {
             "greylisting usually lets a later try through: a longer `defer_for` shows it"
         }

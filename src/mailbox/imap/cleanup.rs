@@ -17,7 +17,7 @@ pub(super) async fn clean_up(
         match cleanup {
             Cleanup::Keep => {}
             Cleanup::Seen => store(session, &set, "\\Seen").await?,
-            Cleanup::Delete => expunge(session, &set).await?,
+            Cleanup::Delete => delete(session, &set).await?,
             Cleanup::Move(folder) => {
                 let folder = quoted(folder);
                 if session.can.mv {
@@ -34,6 +34,20 @@ pub(super) async fn clean_up(
         }
     }
     Ok(())
+}
+
+/// Deletes. On Gmail that would take a label away and leave the message in All Mail: there it is moved to the trash.
+async fn delete(session: &mut Session, set: &str) -> Result<(), ImapError> {
+    if session.can.gmail
+        && session.can.mv
+        && let Some(trash) = session.find_trash().await?
+    {
+        let trash = quoted(&trash);
+        return session
+            .run(&format!("UID MOVE {set} {trash}"), |_| ())
+            .await;
+    }
+    expunge(session, set).await
 }
 
 /// Marks as deleted, and removes just these where the server can (RFC 4315). Where it cannot, they stay marked: a bare

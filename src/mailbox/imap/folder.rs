@@ -15,7 +15,7 @@ use crate::mailbox::Wires;
 use crate::probe::facts::{Place, SeenBy, Sighting, Uid};
 use crate::probe::message::{BODY_SEARCHED, Kind, recognise};
 use crate::probe::name::MailboxName;
-use crate::probe::tag::Signer;
+use crate::probe::tag::{Signer, Tag};
 
 /// Of a header, this much is fetched.
 const HEADER_FETCHED: usize = 64 * 1024;
@@ -23,6 +23,8 @@ const HEADER_FETCHED: usize = 64 * 1024;
 const HEADERS_AT_MOST: usize = 100_000;
 /// A copy longer than what is searched is read on in slices of this size.
 const SLICE: usize = 4 * 1024 * 1024;
+/// Of a folder's newest messages so many are looked through for leftovers.
+const SWEPT: u32 = 500;
 /// So many bodies are asked for in one command.
 const BODIES_AT_ONCE: usize = 64;
 /// So many messages a step back when the place to begin at has been lost.
@@ -284,6 +286,39 @@ async fn read_rest(
     raw.truncate(most);
     sighting.raw = raw.into();
     Ok(())
+}
+
+/// The newest messages of the selected folder whose tag `takes` wants.
+pub(super) async fn leftovers(
+    session: &mut Session,
+    status: FolderStatus,
+    signer: &Signer,
+    takes: impl Fn(Tag) -> bool,
+) -> Result<Vec<u32>, ImapError> {
+    let mut found = Vec::new();
+    if status.exists == 0 {
+        return Ok(found);
+    }
+    let begin = status.exists.saturating_sub(SWEPT - 1).max(1);
+    let command = format!(
+        "FETCH {begin}:{} (UID BODY.PEEK[HEADER]<0.{HEADER_FETCHED}>)",
+        status.exists
+    );
+    session
+        .run(&command, |response| {
+            if let Some(message) = Fetched::of(response) {
+                let recognised = recognise(message.bytes, signer);
+                let is_ours = recognised.kind == Kind::Mail;
+                found.extend(
+                    recognised
+                        .tag
+                        .filter(|tag| is_ours && takes(*tag))
+                        .map(|_| message.uid),
+                );
+            }
+        })
+        .await?;
+    Ok(found)
 }
 
 /// What was listed and not given may have been removed meanwhile, by another reader; if it is still there, it was

@@ -108,6 +108,10 @@ pub struct FolderStatus {
 
 /// What a server can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says yes or no to one extension"
+)]
 pub struct Abilities {
     /// RFC 2177.
     pub idle: bool,
@@ -115,6 +119,8 @@ pub struct Abilities {
     pub uidplus: bool,
     /// RFC 6851.
     pub mv: bool,
+    /// Gmail: deleting only takes a label away.
+    pub gmail: bool,
 }
 
 /// An authenticated session.
@@ -154,6 +160,7 @@ impl Session {
                             "IDLE" => can.idle = true,
                             "UIDPLUS" => can.uidplus = true,
                             "MOVE" => can.mv = true,
+                            "X-GM-EXT-1" => can.gmail = true,
                             _ => {}
                         }
                     }
@@ -320,6 +327,20 @@ impl Session {
         })
         .await?;
         Ok(special.or(named))
+    }
+
+    /// The folder marked as `\\Trash` (RFC 6154).
+    pub async fn find_trash(&mut self) -> Result<Option<String>, ImapError> {
+        let mut trash = None;
+        self.run("LIST \"\" \"*\"", |response| {
+            if let Response::MailboxData(MailboxDatum::List(list)) = response
+                && list.name_attributes.contains(&NameAttribute::Trash)
+            {
+                trash.get_or_insert(utf7::decode(&list.name));
+            }
+        })
+        .await?;
+        Ok(trash)
     }
 
     /// The server's address.

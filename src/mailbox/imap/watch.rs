@@ -9,13 +9,13 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::sleep_until;
 
 use super::cleanup::clean_up;
-use super::folder::Folder;
+use super::folder::{self, Folder};
 use super::open::open;
 use super::session::{ImapError, Session};
 use crate::clock::Stamp;
 use crate::config::plan::{Cleanup, Mailbox};
 use crate::mailbox::pace::{BackOff, Pace};
-use crate::mailbox::{Event, Wires};
+use crate::mailbox::{Event, Sweep, Wires};
 use crate::net::tls::Tls;
 use crate::probe::facts::{Blindness, Failure, Look, Place, SeenBy, Uid};
 use crate::probe::outcome::Code;
@@ -33,7 +33,7 @@ const STEADY: Duration = Duration::from_secs(5);
 const READ_ANYWAY: u32 = 10;
 
 /// Watches until told to leave.
-pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
+pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wires) {
     let mut watcher = Watcher {
         tls: Tls::new(&mailbox.trust, None),
         folders: Vec::new(),
@@ -41,6 +41,7 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
         leaving: false,
         mailbox,
         signer,
+        sweep,
         wires,
     };
     let mut back_off = BackOff::default();
@@ -55,7 +56,7 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
             },
             Err(blindness) => blindness,
         };
-        let pause = back_off.next(blindness.is_final);
+        let pause = back_off.next(&blindness);
         watcher.tell(Event::Blind(blindness)).await;
         let Watcher {
             wires,
@@ -68,6 +69,18 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
             .rest(pause, |place| remember(backlog, mailbox, place))
             .await;
     }
+}
+
+/// Whether the mailbox can be logged in to and its folders opened; if not, why.
+pub async fn opens(mailbox: &Mailbox) -> Result<(), Blindness> {
+    let mut session = open(mailbox, &Tls::new(&mailbox.trust, None)).await?;
+    for folder in &mailbox.folders {
+        let folder = Folder::new(mailbox.name.clone(), folder, false);
+        let selected = session.select(&folder.name).await;
+        selected.map_err(|error| missing_folder(&folder, &error))?;
+    }
+    session.log_out().await;
+    Ok(())
 }
 
 /// Notes a message that is recorded and may be cleaned up.
@@ -86,6 +99,7 @@ type Backlog = BTreeMap<(Arc<str>, u32), Vec<u32>>;
 struct Watcher {
     mailbox: Arc<Mailbox>,
     signer: Signer,
+    sweep: Sweep,
     tls: Tls,
     folders: Vec<Folder>,
     backlog: Backlog,
@@ -128,7 +142,7 @@ impl Watcher {
             self.collect_backlog();
             self.clean_up(session).await?;
             if self.leaving {
-                return Ok(());
+                return self.sweep_up(session).await;
             }
             by = self.wait(session, &pace, begun.mono).await?;
         }
@@ -228,6 +242,25 @@ impl Watcher {
                 }
             }
         }
+    }
+
+    /// Takes away our leftovers among the newest messages of each folder.
+    async fn sweep_up(&mut self, session: &mut Session) -> Result<(), Blindness> {
+        if !self.sweep.is_on() || self.mailbox.cleanup == Cleanup::Keep {
+            return Ok(());
+        }
+        for folder in &self.folders {
+            let status = session.select(&folder.name).await?;
+            let now = Stamp::now().wall;
+            let takes = |tag| self.sweep.takes(tag, &self.signer, now);
+            let uids = folder::leftovers(session, status, &self.signer, takes).await?;
+            if !uids.is_empty() {
+                let (mailbox, count) = (&self.mailbox.name, uids.len());
+                tracing::info!(%mailbox, folder = %folder.name, count, "leftovers of earlier runs are swept");
+                clean_up(session, &self.mailbox.cleanup, &uids).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn clean_up(&mut self, session: &mut Session) -> Result<(), Blindness> {

@@ -72,7 +72,13 @@ impl Pop3Error {
 
 impl From<Pop3Error> for Blindness {
     fn from(error: Pop3Error) -> Self {
-        let remedy = if error.is_busy() {
+        let is_too_soon = error
+            .to_string()
+            .to_ascii_uppercase()
+            .contains("[LOGIN-DELAY]");
+        let remedy = if is_too_soon {
+            "logins come too often for the server; it is tried again when it allows"
+        } else if error.is_busy() {
             "another session holds the mailbox; it is tried again"
         } else if matches!(error, Pop3Error::Malformed(..)) {
             "check the mailbox's host, port and `tls`"
@@ -126,12 +132,16 @@ pub(super) struct Listed {
 /// An authenticated session.
 pub(super) struct Session {
     wire: Wire,
-    pub(super) can: Abilities,
 }
 
 impl Session {
     /// Connects, secures, logs in.
-    pub(super) async fn open(mailbox: &Mailbox, tls: &Tls) -> Result<Self, Blindness> {
+    /// `login_delay` is told even where the login is refused.
+    pub(super) async fn open(
+        mailbox: &Mailbox,
+        tls: &Tls,
+        login_delay: &mut Option<Duration>,
+    ) -> Result<Self, Blindness> {
         let Mailbox {
             timeout: limit,
             security,
@@ -143,9 +153,9 @@ impl Session {
         if *security == Security::Starttls {
             wire = stls(wire, mailbox, tls).await?;
         }
-        let can = wire.abilities().await?;
+        *login_delay = wire.abilities().await?.login_delay;
         log_in(&mut wire, mailbox).await?;
-        Ok(Self { wire, can })
+        Ok(Self { wire })
     }
 
     /// Every message: its number, its size and, where the server knows UIDL, its unique id.
@@ -157,7 +167,7 @@ impl Session {
             Err(error) => return Err(error),
         };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let count = sizes.iter().filter(|&&byte| byte == b'\n').count();
+        let count = sizes.split(|&byte| byte == b'\n').count();
         if count > MAX_MESSAGES {
             return Err(Pop3Error::TooLong("LIST".to_owned(), sizes.len()));
         }

@@ -12,15 +12,19 @@ use super::session::{Listed, Pop3Error, Session};
 use crate::clock::Stamp;
 use crate::config::plan::{Cleanup, Mailbox};
 use crate::mailbox::pace::{BackOff, Pace};
-use crate::mailbox::{Event, Wires};
+use crate::mailbox::{Event, Sweep, Wires};
+use crate::net::dial::seconds;
 use crate::net::tls::Tls;
-use crate::probe::facts::{Blindness, Look, Place, SeenBy, Sighting, Uid};
+use crate::probe::facts::{Blindness, Failure, Look, Place, SeenBy, Sighting, Uid};
 use crate::probe::mail::Mail;
 use crate::probe::message::{BODY_SEARCHED, Kind, recognise};
+use crate::probe::outcome::Code;
 use crate::probe::tag::Signer;
 
 /// Sessions on our own network follow each other no faster than this.
 const FASTEST: Duration = Duration::from_millis(100);
+/// Of the newest messages so many are looked through for leftovers.
+const SWEPT: usize = 100;
 /// When probes were sent before the first session, so many of the newest messages are read.
 const READ_BACK: usize = 1000;
 /// No line of a message is longer (RFC 5321 §4.5.3.1.6), but some are.
@@ -31,13 +35,15 @@ const LONGEST_DELAY: Duration = Duration::from_hours(1);
 const FOLDER: &str = "INBOX";
 
 /// Watches until told to leave.
-pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
+pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wires) {
     let tls = Tls::new(&mailbox.trust, None);
     let mut watcher = Watcher {
         known: None,
         backlog: HashSet::new(),
         looked: None,
         login_delay: Duration::ZERO,
+        sweep,
+        sweeping: false,
         folder: FOLDER.into(),
         mailbox,
         signer,
@@ -59,12 +65,17 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
                 None
             }
             Err(blindness) => {
-                let is_final = blindness.is_final;
+                let delay = Some(watcher.login_delay).filter(|delay| {
+                    !delay.is_zero() && blindness.failure.what.contains("LOGIN-DELAY")
+                });
+                let pause = back_off
+                    .next(&blindness)
+                    .map(|pause| delay.unwrap_or(pause));
                 watcher
                     .wires
                     .tell(&watcher.mailbox.name, Event::Blind(blindness))
                     .await;
-                Some(back_off.next(is_final))
+                Some(pause)
             }
         };
         let leaving = match pause {
@@ -76,20 +87,30 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, wires: Wires) {
                     .rest(pause, |place| remember(backlog, place))
                     .await;
                 if left {
-                    // The mailbox cannot be reached: what was to be deleted stays.
+                    watcher.left_behind("it cannot be reached");
                     return;
                 }
                 false
             }
         };
         if leaving {
-            if !watcher.backlog.is_empty() {
-                // The last session; if it fails, what was to be deleted stays.
-                let _ = watcher.session(&tls, Stamp::now(), &mut pace).await;
+            watcher.sweeping = watcher.sweep.is_on() && watcher.mailbox.cleanup == Cleanup::Delete;
+            if !watcher.backlog.is_empty() || watcher.sweeping {
+                let last = watcher.session(&tls, Stamp::now(), &mut pace).await;
+                if let Err(blindness) = last {
+                    watcher.left_behind(&blindness.failure.what);
+                }
             }
             return;
         }
     }
+}
+
+/// Whether the mailbox can be logged in to; if not, why.
+pub async fn opens(mailbox: &Mailbox) -> Result<(), Blindness> {
+    let mut delay = None;
+    let session = Session::open(mailbox, &Tls::new(&mailbox.trust, None), &mut delay).await?;
+    Ok(session.quit().await?)
 }
 
 fn remember(backlog: &mut HashSet<String>, place: Place) {
@@ -108,18 +129,27 @@ struct Watcher {
     backlog: HashSet<String>,
     looked: Option<Stamp>,
     login_delay: Duration,
+    sweep: Sweep,
+    /// Whether the session is the last, which sweeps.
+    sweeping: bool,
     wires: Wires,
 }
 
 impl Watcher {
+    /// Says that copies could not be cleaned up.
+    fn left_behind(&self, why: &str) {
+        let (mailbox, copies) = (&self.mailbox.name, self.backlog.len());
+        if copies > 0 && self.mailbox.cleanup == Cleanup::Delete {
+            tracing::warn!(%mailbox, copies, "cannot clean up, so the copies stay: {why}");
+        }
+    }
+
     async fn session(&mut self, tls: &Tls, begun: Stamp, pace: &mut Pace) -> Result<(), Blindness> {
-        let mut session = Session::open(&self.mailbox, tls).await?;
+        let mut delay = None;
+        let opened = Session::open(&self.mailbox, tls, &mut delay).await;
+        self.login_delay = delay.unwrap_or_default().min(LONGEST_DELAY);
+        let mut session = opened?;
         pace.meet(session.peer());
-        self.login_delay = session
-            .can
-            .login_delay
-            .unwrap_or_default()
-            .min(LONGEST_DELAY);
         let mut messages = Vec::new();
         for message in session.list().await? {
             let id = self.id(&mut session, &message).await?;
@@ -130,12 +160,36 @@ impl Watcher {
                 session.delete(message.number).await?;
             }
         }
+        if self.sweeping {
+            self.sweep_up(&mut session, &messages).await?;
+        }
         let something = self.read_new(&mut session, &messages, begun).await?;
         self.known = Some(messages.into_iter().map(|(_, id)| id).collect());
         pace.found(something);
         // Only a goodbye deletes: without one, the next session tries again.
         session.quit().await?;
         self.backlog.clear();
+        Ok(())
+    }
+
+    /// Deletes our leftovers among the newest messages.
+    async fn sweep_up(
+        &self,
+        session: &mut Session,
+        messages: &[(Listed, String)],
+    ) -> Result<(), Pop3Error> {
+        let now = Stamp::now().wall;
+        let newest = messages.iter().rev().take(SWEPT);
+        for (message, _) in newest.filter(|(_, id)| !self.backlog.contains(id)) {
+            let header = session.top(message.number).await?.unwrap_or_default();
+            let recognised = recognise(&header, &self.signer);
+            let is_ours = recognised.kind == Kind::Mail;
+            if let Some(tag) = recognised.tag.filter(|_| is_ours)
+                && self.sweep.takes(tag, &self.signer, now)
+            {
+                session.delete(message.number).await?;
+            }
+        }
         Ok(())
     }
 
@@ -227,9 +281,16 @@ impl Watcher {
     /// Waits for the next session. Whether to leave instead.
     async fn wait(&mut self, pace: &Pace, last: Instant) -> bool {
         let earliest = last + self.login_delay;
+        let mut told = false;
         loop {
             let interest = *self.wires.interest.borrow_and_update();
             let next = pace.next(&interest, last).map(|next| next.max(earliest));
+            if interest.due.is_some_and(|due| due < earliest) && !told {
+                told = true;
+                self.wires
+                    .tell(&self.mailbox.name, Event::Blind(too_soon(self.login_delay)))
+                    .await;
+            }
             let until = next.unwrap_or_else(|| Stamp::now().mono + self.mailbox.poll);
             tokio::select! {
                 () = sleep_until(until.into()) => {
@@ -244,6 +305,21 @@ impl Watcher {
                 Ok(()) = self.wires.interest.changed() => {}
             }
         }
+    }
+}
+
+/// A deadline passes before the server lets us look again.
+fn too_soon(delay: Duration) -> Blindness {
+    Blindness {
+        failure: Failure {
+            code: Code::MailboxUnreadable,
+            what: format!(
+                "the server wants {} between two logins (LOGIN-DELAY), so it could not be looked at in time",
+                seconds(delay)
+            ),
+            remedy: "a deadline longer than that, or IMAP, helps",
+        },
+        is_final: false,
     }
 }
 

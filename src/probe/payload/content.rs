@@ -4,8 +4,8 @@ use std::io::{Cursor, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use lettre::message::header::ContentType;
-use lettre::message::{Message, MultiPart, SinglePart};
+use lettre::message::header::{ContentTransferEncoding, ContentType};
+use lettre::message::{Body, Message, MultiPart, SinglePart};
 use zip::write::{FullFileOptions, SimpleFileOptions, ZipWriter};
 use zip::{AesMode, CompressionMethod};
 
@@ -139,7 +139,7 @@ pub fn content(sample: &Sample, tag: Tag) -> std::io::Result<Content> {
             media_type: "application/gzip",
             ..archive("eicar.tar.gz", tar_gz("eicar.txt", &eicar())?)
         }),
-        Payload::EicarNested => Some(nested()?),
+        Payload::EicarNested => Some(nested(tag)?),
     };
     content.parts.extend(part);
     Ok(content)
@@ -203,24 +203,27 @@ fn tar_gz(name: &str, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// A message with the file attached to it.
-fn nested() -> std::io::Result<Part> {
+fn nested(tag: Tag) -> std::io::Result<Part> {
     let mailbox = |address: &str| address.parse().map_err(std::io::Error::other);
     let Part {
         media_type, bytes, ..
     } = short(None, "text/plain");
+    // ClamAV decodes a file in an attached message, and overlooks one that is not encoded.
+    let body =
+        Body::new_with_encoding(bytes, ContentTransferEncoding::Base64).unwrap_or_else(Body::new);
     let attached = lettre::message::Attachment::new("eicar.txt".into());
     let media_type = ContentType::parse(media_type).map_err(std::io::Error::other)?;
     let inner = Message::builder()
         .from(mailbox("somebody@example.com")?)
         .to(mailbox("somebody.else@example.com")?)
         .subject("The file you asked for")
-        .message_id(None)
+        .message_id(Some(format!("<{}@example.com>", tag.id().simple())))
         .date(std::time::UNIX_EPOCH)
         .multipart(
             MultiPart::mixed()
                 .boundary("=_inner")
                 .singlepart(SinglePart::plain("Here it is.\r\n".to_owned()))
-                .singlepart(attached.body(bytes, media_type)),
+                .singlepart(attached.body(body, media_type)),
         )
         .map_err(std::io::Error::other)?;
     Ok(Part {
