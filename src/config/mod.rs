@@ -4,12 +4,14 @@
 mod check;
 pub mod diagnostic;
 pub mod file;
+mod lint;
 pub mod plan;
 mod resolve;
 pub mod secret;
 mod show;
 pub mod value;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -52,17 +54,31 @@ pub fn load(path: &Path) -> Result<(Plan, Diagnostics), ConfigError> {
         ConfigError::Invalid(found)
     })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    parse(&text, &origin, folder).map_err(ConfigError::Invalid)
+    let others_can_read =
+        std::fs::metadata(path).is_ok_and(|facts| facts.permissions().mode() & 0o004 != 0);
+    read(&text, &origin, (folder, others_can_read)).map_err(ConfigError::Invalid)
 }
 
 /// Reads a config from its text: the plan and what is legal in it but unwise, or everything that is wrong with it.
 /// `origin` is what errors call it.
 pub fn parse(text: &str, origin: &str, folder: &Path) -> Result<(Plan, Diagnostics), Diagnostics> {
+    read(text, origin, (folder, false))
+}
+
+fn read(
+    text: &str,
+    origin: &str,
+    (folder, others_can_read): (&Path, bool),
+) -> Result<(Plan, Diagnostics), Diagnostics> {
     let mut found = Diagnostics::new(Source::new(text, origin));
-    let plan =
-        check::read(text, &mut found).and_then(|file| resolve::resolve(&file, folder, &mut found));
-    match plan {
-        Some(plan) if !found.has_errors() => Ok((plan, found)),
+    let Some(file) = check::read(text, &mut found) else {
+        return Err(found);
+    };
+    match resolve::resolve(&file, folder, &mut found) {
+        Some(plan) if !found.has_errors() => {
+            lint::lint(&file, &plan, others_can_read, &mut found);
+            Ok((plan, found))
+        }
         _ => Err(found),
     }
 }

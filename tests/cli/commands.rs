@@ -1,6 +1,8 @@
 //! The commands and their exit codes: usage, where the config is found, what `config` says and shows, and a reader that
 //! goes away.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use super::bed::{Bed, Peer, code, config, err, mailrobin, out, refused};
@@ -216,6 +218,63 @@ fn a_valid_config_is_said_to_be_and_warnings_are_no_errors() {
     "#);
     let quiet = bed.run(&["config", "check", "-q"]);
     assert_eq!((code(&quiet), err(&quiet)), (0, String::new()));
+}
+
+#[test]
+fn what_is_legal_and_unwise_is_a_warning() {
+    let text = r#"
+[gateways.edge]
+host = "smtp.example.com"
+username = "Probe@monitor.example"
+password = "in the open"
+[mailboxes.returns]
+host = "imap.gmail.com"
+username = "probe@monitor.example"
+password = { env = "IMAP_PASSWORD" }
+[routes.inbound]
+gateway = "edge"
+mailbox = "returns"
+from = "probe@monitor.example"
+to = "echo@example.com"
+tests = [{ suite = "antivirus" }]
+"#;
+    let bed = Bed::with(text);
+    let path = bed.path().join("mailrobin.toml");
+    let may_read = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    may_read(0o644);
+    let warnings = err(&bed.run(&["config", "check"]));
+    insta::assert_snapshot!(warnings, @r#"
+    warning: this secret stands in a file that every user of this machine can read
+     --> mailrobin.toml:5:12
+      |
+    5 | password = *** *** *****
+      |            ^^^^^^^^^^^^^
+      |
+      = help: chmod 600 the file, or keep the secret elsewhere: { env = … }, { file = … } or { command = … }
+
+    warning: gateway and mailbox log in as the same account, probe@monitor.example: some providers hide mail that comes back to its sender
+      --> mailrobin.toml:10:1
+       |
+    10 | [routes.inbound]
+       | ^^^^^^^^^^^^^^^^
+       |
+       = help: collect from another account
+
+    warning: imap.gmail.com filters mail on its own, so what is stopped on this route may have been stopped there
+      --> mailrobin.toml:10:1
+       |
+    10 | [routes.inbound]
+       | ^^^^^^^^^^^^^^^^
+       |
+       = help: collect from a mailbox that does not filter
+    "#);
+    may_read(0o600);
+    let warnings = err(&bed.run(&["config", "check"]));
+    assert!(
+        !warnings.contains("every user of this machine"),
+        "{warnings}"
+    );
+    assert!(!warnings.contains("in the open"), "{warnings}");
 }
 
 #[test]

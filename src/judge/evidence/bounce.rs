@@ -23,7 +23,8 @@ pub fn bounce(raw: &[u8]) -> Option<Bounce> {
     };
     let mut bounce = from_status(&status.content)?;
     // Exim, for one, tells the words of a refusal in the text alone.
-    bounce.diagnostic = bounce.diagnostic.or_else(|| said(text?));
+    let told = || text.and_then(|text| said(text).or_else(|| first_reason(text)));
+    bounce.diagnostic = bounce.diagnostic.or_else(told);
     Some(bounce)
 }
 
@@ -149,11 +150,12 @@ fn status_in(text: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Where no reply is quoted: the first indented line, or the first behind an address.
+/// Where no reply is quoted: the line behind that of the address.
 fn first_reason(text: &str) -> Option<String> {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.find(|line| line.starts_with('<') && line.contains('@'))?;
-    lines.next().map(printable)
+    lines.find(|line| line.contains('@') && !line.contains(char::is_whitespace))?;
+    // `(generated from …)` tells another address.
+    lines.find(|line| !line.starts_with('(')).map(printable)
 }
 
 /// A field's value without its type (`smtp;`, `rfc822;`, `dns;`), at most 300 characters.
