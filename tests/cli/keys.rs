@@ -128,6 +128,8 @@ fn a_key_that_cannot_be_kept_or_could_be_guessed_is_said() {
 fn a_key_that_others_can_read_is_warned_about() {
     let bed = bed();
     bed.write("open/signing.key", "0123456789abcdef0123456789abcdef\n");
+    let key = bed.path().join("open/signing.key");
+    fs::set_permissions(key, fs::Permissions::from_mode(0o644)).unwrap();
     let output = bed.run(&["check", "--linger=0", "--state-dir", "open"]);
     assert_eq!(code(&output), 2);
     assert!(err(&output).contains("chmod 600"), "{}", err(&output));

@@ -19,6 +19,7 @@ const HANGS: Duration = Duration::from_mins(1);
 /// A run to be: a config to change and arguments to add.
 pub(crate) struct Check<'s> {
     stack: &'s Stack,
+    signing: Table,
     gateway: Table,
     mailbox: Table,
     routes: Vec<(String, Table)>,
@@ -30,6 +31,7 @@ impl<'s> Check<'s> {
     pub(crate) fn new(stack: &'s Stack) -> Self {
         let check = Self {
             stack,
+            signing: Table::new(),
             gateway: Table::new(),
             mailbox: Table::new(),
             routes: vec![("main".into(), Table::new())],
@@ -48,6 +50,12 @@ impl<'s> Check<'s> {
             .mailbox("password", stack.get("PROBE_PASSWORD"))
             .to(stack.get("ECHO_ADDRESS"))
             .route("deadline", "20s")
+    }
+
+    /// Sets a key of the signing.
+    pub(crate) fn signing(mut self, key: &str, value: impl Into<Setting>) -> Self {
+        self.signing.insert(key.into(), value.into().0);
+        self
     }
 
     /// Sets a key of the gateway.
@@ -179,6 +187,7 @@ impl<'s> Check<'s> {
             (name.clone(), Value::from(route))
         });
         let config = Table::from_iter([
+            ("signing".to_owned(), self.signing.clone().into()),
             ("gateways".to_owned(), named("servers", &self.gateway)),
             ("mailboxes".to_owned(), named("probe", &self.mailbox)),
             ("routes".to_owned(), routes.collect::<Table>().into()),
