@@ -429,3 +429,23 @@ fn what_is_not_verified_for_want_of_tls_is_not_blamed_on_the_certificate() {
         "{said}"
     );
 }
+
+#[test]
+fn what_never_answers_is_said_after_the_wait() {
+    let bed = valid();
+    let output = bed.run(&["check", "--wait", "1200ms", "--format", "json"]);
+    assert_eq!((code(&output), out(&output)), (3, String::new()));
+    let said = err(&output);
+    for words in [
+        "waiting for gateway edge: connecting to 127.0.0.1:",
+        "waiting for mailbox returns: connecting to 127.0.0.1:",
+        "not ready within --wait",
+        "gateway edge: connecting",
+        "mailbox returns: connecting",
+        "nothing listens there",
+    ] {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
+    let times = said.matches("waiting for gateway edge").count();
+    assert_eq!(times, 1, "said again only when it changes: {said}");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::check::Report;
 use crate::imap::Contents;
-use crate::proxy::Proxy;
+use crate::proxy::{Answer, Proxy};
 use crate::servers::{Stack, own, shared};
 
 /// A mailbox with some mail of others in it, whose contents are given.
@@ -157,4 +157,21 @@ fn leftovers_of_earlier_runs_are_swept_by_whom_they_belong_to() {
     pop3.run().passes();
     assert_eq!(left(), 0, "over POP3 as well");
     assert_eq!(stack.imap().contents("INBOX"), before);
+}
+
+#[test]
+fn on_gmail_deleted_is_what_lies_in_the_trash() {
+    let Some(stack) = own() else { return };
+    let gmail = "* CAPABILITY IMAP4rev1 IDLE UIDPLUS MOVE SPECIAL-USE X-GM-EXT-1";
+    let imap = Proxy::with(stack.port("IMAP"), move |command| {
+        (command == "CAPABILITY").then_some(Answer::Says(gmail))
+    });
+    stack.check().imap_through(&imap).run().passes();
+    assert_eq!(stack.imap().contents("INBOX"), Contents::new());
+    assert_eq!(stack.imap().contents("Trash").len(), 1);
+    let commands = imap.commands();
+    assert!(
+        !commands.iter().any(|line| line.contains("EXPUNGE")),
+        "{commands:#?}"
+    );
 }

@@ -154,3 +154,25 @@ fn what_waited_to_be_cleaned_up_is_not_looked_for_in_a_folder_made_anew() {
     running.finish().is(0, "delivered", "ok");
     assert_eq!(stack.imap().contents("Lists"), [(uid, Vec::new())].into());
 }
+
+#[test]
+fn a_throttling_server_is_left_alone_for_as_long_as_it_asks() {
+    let Some(stack) = shared() else { return };
+    let logins = AtomicUsize::new(0);
+    let imap = Proxy::with(stack.port("IMAP"), move |command| {
+        let is_first = command.starts_with("LOGIN") && logins.fetch_add(1, Ordering::SeqCst) == 0;
+        is_first.then_some(Answer::Refused(
+            "[UNAVAILABLE] Request is throttled. Suggested Backoff Time: 2500 milliseconds",
+        ))
+    });
+    let report = stack.check().imap_through(&imap).run();
+    let probe = report.is(0, "delivered", "ok");
+    // The first pause of its own choice would have been a quarter of a second.
+    assert!(
+        probe["round_trip_ms"].as_f64().unwrap() >= 2_000.0,
+        "{probe}"
+    );
+    let commands = imap.commands();
+    let logins = commands.iter().filter(|line| line.contains(" LOGIN "));
+    assert_eq!(logins.count(), 2, "{commands:#?}");
+}

@@ -13,6 +13,10 @@ use std::time::Duration;
 pub(crate) enum Answer {
     /// `NO`
     No,
+    /// `NO`, in these words
+    Refused(&'static str),
+    /// `OK`, after this line
+    Says(&'static str),
     /// `BAD`
     Bad,
     /// `OK`, without what was asked for
@@ -190,6 +194,8 @@ fn client_side(client: TcpStream, mut server: &TcpStream, number: usize, log: &L
         let passed = match rule(command) {
             None => server.write_all(&line),
             Some(Answer::No) => write!(answers, "{tag} NO not today\r\n"),
+            Some(Answer::Refused(words)) => write!(answers, "{tag} NO {words}\r\n"),
+            Some(Answer::Says(line)) => write!(answers, "{line}\r\n{tag} OK done\r\n"),
             Some(Answer::Bad) => write!(answers, "{tag} BAD not understood\r\n"),
             Some(Answer::Empty) => write!(answers, "{tag} OK done\r\n"),
             Some(Answer::Warning) => {
