@@ -109,3 +109,22 @@ fn the_envelope_stays_the_same_when_tried_again() {
         assert_eq!(said[0], said[1]);
     }
 }
+
+/// That is what VERP is for: a bounce that quotes nothing still says whose it is.
+#[test]
+fn a_bounce_that_quotes_nothing_of_ours_is_known_by_the_address_it_came_to() {
+    for (route, outcome) in [
+        ("verp = true\ndeadline = \"3s\"", Outcome::Bounced),
+        ("deadline = \"3s\"", Outcome::Missing),
+    ] {
+        let stage = Stage::with(&["bounce"]);
+        let script = Script {
+            rewrite: stripped,
+            ..Script::default()
+        };
+        let _peer = stage.peer(1, script);
+        let keys = format!("host = \"{}\"", stage.ip(1));
+        let ran = stage.check_with(&keys, route, None, &[]);
+        assert_eq!(ran.only().outcome, outcome, "{ran:#?}");
+    }
+}

@@ -200,7 +200,7 @@ fn a_silent_name_server_is_waited_for_no_longer_than_a_step() {
         .collect();
     assert_eq!(phases, ["dns"]);
     let took = ran.only().phases[0].ms;
-    assert!((400.0..1500.0).contains(&took), "{took} ms");
+    assert!((400.0..2500.0).contains(&took), "{took} ms");
     assert!(names.asked() >= 2, "it was asked {} times", names.asked());
 }
 

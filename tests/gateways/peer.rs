@@ -33,6 +33,8 @@ pub(crate) struct Script {
     pub(crate) extensions: Vec<&'static str>,
     /// For each time a command is reached; the last holds for all further ones, none: what is usual.
     pub(crate) says: BTreeMap<&'static str, Vec<&'static str>>,
+    /// A session ends behind its first message.
+    pub(crate) is_one_shot: bool,
     /// What becomes of an accepted message on its way to the lab.
     pub(crate) rewrite: fn(&str) -> String,
 }
@@ -43,6 +45,7 @@ impl Default for Script {
             tls: Tls::None,
             extensions: Vec::new(),
             says: BTreeMap::new(),
+            is_one_shot: false,
             rewrite: str::to_owned,
         }
     }
@@ -56,6 +59,11 @@ impl Script {
 
     pub(crate) fn with(mut self, extension: &'static str) -> Self {
         self.extensions.push(extension);
+        self
+    }
+
+    pub(crate) fn one_shot(mut self) -> Self {
+        self.is_one_shot = true;
         self
     }
 
@@ -232,6 +240,9 @@ impl Inner {
                     }
                     stream.write_all(reply.as_bytes())?;
                     stream.flush()?;
+                    if self.script.is_one_shot {
+                        return Ok(());
+                    }
                     continue;
                 }
                 let Some(end) = received.iter().position(|&byte| byte == b'\n') else {

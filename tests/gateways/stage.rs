@@ -44,11 +44,17 @@ impl Ran {
 
 impl Stage {
     pub(crate) fn set() -> Self {
+        Self::with(&[])
+    }
+
+    /// With these faults of the lab.
+    pub(crate) fn with(faults: &[&str]) -> Self {
         static NETS: AtomicU8 = AtomicU8::new(1);
         // Other processes may play the same tests.
         let process = u8::try_from(std::process::id() % 200).unwrap() + 20;
+        let faults: Vec<_> = faults.iter().map(|&fault| fault.to_owned()).collect();
         let mut stage = Self {
-            lab: Stand::start(&[]),
+            lab: Stand::start(&faults),
             dir: tempfile::tempdir().unwrap(),
             net: (process, NETS.fetch_add(1, Ordering::Relaxed)),
             port: 0,
