@@ -354,3 +354,56 @@ fn a_config_that_cannot_be_read_is_said_once() {
         "mailrobin: cannot read the config nowhere.toml: No such file or directory (os error 2)\n"
     );
 }
+
+/// The place is that of the key: it is looked for behind the certificate.
+#[cfg(feature = "lab")]
+#[test]
+fn a_key_that_is_not_the_certificates_is_refused() {
+    let pair = |name: &str| {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        (cert.pem(), signing_key.serialize_pem())
+    };
+    let ((certificate, key), (_, other)) = (pair("one.example"), pair("two.example"));
+    let keys = "client_cert = \"client.pem\"\nclient_key = \"client.key\"\n";
+    let bed = Bed::with(&format!("{GATEWAY}{keys}{MAILBOX}{ROUTE}"));
+    bed.write("client.pem", &certificate);
+    bed.write("client.key", &key);
+    let output = bed.run(&["config", "check"]);
+    assert_eq!((code(&output), err(&output)), (0, String::new()));
+    bed.write("client.key", &other);
+    let output = bed.run(&["config", "check"]);
+    let said = err(&output);
+    let inside = other.lines().nth(1).unwrap();
+    assert!(!said.contains(inside), "{said}");
+    refused(
+        (code(&output), said),
+        &["toml:4:14", "not the key of the certificate"],
+    );
+}
+
+/// One file may hold both; the certificate may have others behind it.
+#[cfg(feature = "lab")]
+#[test]
+fn certificate_and_key_may_be_one_file() {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["one.example".to_owned()]).unwrap();
+    let keys = "client_cert = \"client.pem\"\nclient_key = \"client.pem\"\n";
+    let bed = Bed::with(&format!("{GATEWAY}{keys}{MAILBOX}{ROUTE}"));
+    let chain = format!(
+        "{}{}{}",
+        signing_key.serialize_pem(),
+        cert.pem(),
+        cert.pem()
+    );
+    bed.write("client.pem", &chain);
+    let output = bed.run(&["config", "check"]);
+    assert_eq!((code(&output), err(&output)), (0, String::new()));
+}
+
+#[test]
+#[ignore = "an empty list of name servers is taken for none said"]
+fn no_name_servers_are_refused() {
+    let config = format!("[dns]\nservers = []\n{GATEWAY}{MAILBOX}{ROUTE}");
+    refused(said_of(&config), &["toml:2:11", "empty"]);
+}

@@ -6,6 +6,7 @@ use std::fs;
 use super::bed::{Bed, code, err, out, root};
 
 /// A self-signed authority that nobody has the key of any more.
+#[cfg(feature = "lab")]
 const CA: &str = include_str!("ca.pem");
 
 fn example(name: &str) -> String {
@@ -90,10 +91,13 @@ fn switched_off(line: &str) -> Option<&str> {
     (begins && option.contains(" = ")).then_some(option)
 }
 
+#[cfg(feature = "lab")]
 #[test]
 fn each_option_that_is_switched_off_can_be_switched_on() {
     let sample = example("mailrobin.toml");
     let lines: Vec<_> = sample.lines().collect();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["client.example".to_owned()]).unwrap();
     let mut count = 0;
     for (at, option) in lines
         .iter()
@@ -118,8 +122,20 @@ fn each_option_that_is_switched_off_can_be_switched_on() {
         } else if option.starts_with("password") {
             text = text.replace("#username = ", "username = ");
         }
+        // So does a certificate with its key.
+        if option.starts_with("client_cert") {
+            text = text.replace("#client_key = ", "client_key = ");
+        } else if option.starts_with("client_key") {
+            text = text.replace("#client_cert = ", "client_cert = ");
+        }
+        // A domain stands in the place of a host.
+        if option.starts_with("domain") {
+            text = text.replace("host = \"mx.example.com\"\n", "");
+        }
         let bed = Bed::with(&text);
         bed.write("ca.pem", CA);
+        bed.write("client.pem", &cert.pem());
+        bed.write("client.key", &signing_key.serialize_pem());
         let output = bed.run(&["config", "check"]);
         assert_eq!(code(&output), 0, "{option}: {}", err(&output));
         count += 1;

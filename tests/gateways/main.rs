@@ -1,0 +1,25 @@
+//! What a config can say of a gateway: a domain and its exchangers, several addresses, the envelope, pipelining, a
+//! certificate of our own. Played with the program itself against name servers and gateways in this process.
+
+// Every test has loopback addresses of its own, which only Linux gives without being asked.
+#![cfg(all(feature = "lab", target_os = "linux"))]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, as it should"
+)]
+
+mod addresses;
+mod certificates;
+mod dns;
+mod each;
+mod envelope;
+mod exchangers;
+#[path = "../scenarios/lab.rs"]
+#[expect(dead_code, reason = "the scenarios look at more of it")]
+mod lab;
+mod peer;
+mod pipelining;
+mod sessions;
+mod stage;
+mod tls;
