@@ -41,8 +41,6 @@ pub struct Probe {
     pub manifest: Manifest,
     /// What is submitted.
     pub submission: Submission,
-    /// Whether only the submission's address will do.
-    pub pinned: bool,
     /// When it should start.
     pub due: Stamp,
 }
@@ -247,6 +245,7 @@ impl Ledger {
             control: probe.control,
             expect: probe.expect,
             manifest: probe.manifest,
+            pinned: submission.pinned,
             submission: Some(Box::new(submission)),
             due: probe.due,
             began: now,
@@ -255,7 +254,6 @@ impl Ledger {
             attempts: Vec::with_capacity(1),
             awaits_reply: false,
             retries: 0,
-            pinned: probe.pinned,
             turned: false,
             copies: Vec::with_capacity(1),
             bounce: None,

@@ -162,10 +162,18 @@ pub async fn run(
             });
     }
     let mut pending = VecDeque::new();
+    let mut known = BTreeMap::new();
     for cycle in std::mem::take(&mut order.cycles) {
-        let addresses = addresses(&cycle.route.gateway).await;
-        for address in addresses {
-            pending.extend(Pending::of(&cycle, address));
+        let gateway = &cycle.route.gateway;
+        if !known.contains_key(&gateway.name) {
+            let found = tokio::select! {
+                () = stop.cancelled() => vec![None],
+                found = addresses(gateway) => found,
+            };
+            known.insert(gateway.name.clone(), found);
+        }
+        for address in known.get(&gateway.name).into_iter().flatten() {
+            pending.extend(Pending::of(&cycle, *address));
         }
     }
     let mut run = Run {
@@ -369,9 +377,9 @@ impl Run<'_> {
                 message: composed.bytes,
                 envelope_id: tag.to_string(),
                 address: pending.address,
+                pinned: pending.address.is_some(),
                 transcript: self.order.transcript,
             },
-            pinned: pending.address.is_some(),
             due: now,
         })
     }
@@ -484,9 +492,8 @@ impl Run<'_> {
         let count = self.minted.get();
         self.minted.set(count.wrapping_add(1));
         let [high, low] = count.to_be_bytes();
-        let [first, _, _, rest @ ..] = random;
-        let [a, b, c, d] = rest;
-        let random = [first, high, low, a, b, c, d];
+        let [_, _, _, a, b, c, d] = random;
+        let random = [0, high, low, a, b, c, d];
         Ok(self.identity.signer.mint(now.wall, random))
     }
 }

@@ -1,6 +1,7 @@
 //! The sending half: one dispatcher a gateway, which keeps sessions open and no more of them than allowed.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -35,7 +36,8 @@ pub(super) async fn dispatch(
             Some(ended) = busy.join_next(), if !busy.is_empty() => idle.extend(ended.ok().flatten()),
             () = sleep_until(not_before), if may_start => {
                 if let Some((id, submission)) = queue.pop_front() {
-                    busy.spawn(submit(Arc::clone(&submitter), idle.pop(), id, submission, events.clone()));
+                    let kept = take(&mut idle, submission.address);
+                    busy.spawn(submit(Arc::clone(&submitter), kept, id, submission, events.clone()));
                     not_before = spacing.map_or(not_before, |spacing| Instant::now() + spacing);
                 }
             }
@@ -54,6 +56,13 @@ pub(super) async fn dispatch(
         });
     }
     while busy.join_next().await.is_some() {}
+}
+
+/// A session that was left open; where an address is wanted, one with that.
+fn take(idle: &mut Vec<Session>, wanted: Option<SocketAddr>) -> Option<Session> {
+    let fits = |session: &Session| wanted.is_none_or(|wanted| session.address() == wanted);
+    let at = idle.iter().rposition(fits)?;
+    Some(idle.remove(at))
 }
 
 async fn submit(

@@ -70,14 +70,21 @@ impl Dns {
         let exchangers = self.exchangers(&endpoint.host, limit).await?;
         let mut found = Vec::new();
         let mut failed = None;
-        for Exchanger { host, .. } in exchangers {
-            let port = endpoint.port;
-            let exchanger = Endpoint { host, port };
-            match self.addresses(&exchanger, limit).await {
-                Ok(addresses) => found.extend(targets(&exchanger.host, addresses)),
-                // Another exchanger may still be found.
-                Err(failure) => failed = Some(failure),
+        let look_up = async {
+            for Exchanger { host, .. } in exchangers {
+                let port = endpoint.port;
+                let exchanger = Endpoint { host, port };
+                match self.addresses(&exchanger, limit).await {
+                    Ok(addresses) => found.extend(targets(&exchanger.host, addresses)),
+                    // Another exchanger may still be found.
+                    Err(failure) => failed = Some(failure),
+                }
             }
+        };
+        // All of them share one step's time; those that were found by then will do.
+        if timeout(limit, look_up).await.is_err() && found.is_empty() {
+            let late = format!("no answer within {}", seconds(limit));
+            failed = failed.or(Some(self::failed(&endpoint.host, &late)));
         }
         match (found.is_empty(), failed) {
             (true, Some(failure)) => Err(failure),

@@ -102,6 +102,19 @@ fn system_roots() -> Arc<RootCertStore> {
     }))
 }
 
+/// Whether a session broke because the server wanted a certificate of ours and got none that it trusts.
+pub fn wants_certificate(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(
+        inner,
+        Some(RustlsError::AlertReceived(
+            AlertDescription::CertificateRequired
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnknownCA
+        ))
+    )
+}
+
 /// What a failed handshake means, and what to do.
 pub fn explain(error: &io::Error) -> (String, &'static str) {
     let Some(error) = error

@@ -157,7 +157,10 @@ impl Attempt {
     /// Whether the peer could not be reached, or TLS with it failed: another address may do.
     pub fn never_met(&self) -> bool {
         match &self.end {
-            End::Broken(phase, _) => matches!(phase, Phase::Connect | Phase::Tls | Phase::Starttls),
+            End::Broken(phase, failure) => {
+                matches!(phase, Phase::Connect | Phase::Tls | Phase::Starttls)
+                    || failure.code == Code::TlsFailed
+            }
             End::Refused(phase, _) => matches!(phase, Phase::Starttls),
             End::Accepted(_) | End::ReplyLost(_) | End::Awaited => false,
         }

@@ -17,6 +17,7 @@ use crate::config::secret::without;
 use crate::net::dial;
 use crate::net::dns::{Target, no_address};
 use crate::net::stream::Stream;
+use crate::net::tls;
 use crate::probe::facts::{End, Failure, Reply};
 use crate::probe::outcome::{Code, Phase};
 
@@ -24,7 +25,7 @@ impl Submitter {
     /// Whether the gateway answers EHLO; if not, why.
     pub async fn answers(&self) -> Result<(), Failure> {
         let mut trip = Trip::begin(false);
-        let failure = match self.meet((None, false), &mut trip).await {
+        let failure = match self.meet(None, false, false, &mut trip).await {
             Ok((mut conversation, _, _)) => {
                 // Nothing depends on a goodbye.
                 let _ = conversation.command(Quit, GOODBYE).await;
@@ -45,8 +46,13 @@ impl Submitter {
         submission: &Submission,
         trip: &mut Trip,
     ) -> Result<Session, End> {
-        let how = (submission.address, submission.transcript);
-        let (conversation, can, met) = self.meet(how, trip).await?;
+        let Submission {
+            address: wanted,
+            pinned,
+            transcript,
+            ..
+        } = *submission;
+        let (conversation, can, met) = self.meet(wanted, pinned, transcript, trip).await?;
         let address = met.address;
         let endpoint = &Endpoint {
             host: met.host,
@@ -70,10 +76,12 @@ impl Submitter {
         }
     }
 
-    /// From the look-up to the reply to EHLO. `wanted`: the address to go to, if it is one of the gateway's.
+    /// From the look-up to the reply to EHLO. `wanted`: the address to go to, if it is one of the gateway's or `pinned`.
     async fn meet(
         &self,
-        (wanted, transcript): (Option<SocketAddr>, bool),
+        wanted: Option<SocketAddr>,
+        pinned: bool,
+        transcript: bool,
         trip: &mut Trip,
     ) -> Result<(Conversation<Stream>, Capabilities, Target), End> {
         let Gateway {
@@ -90,7 +98,11 @@ impl Submitter {
             .iter()
             .find(|target| Some(target.address) == wanted)
             .or(targets.first());
-        let Some(Target { host, address }) = chosen.cloned() else {
+        let chosen = chosen.map(|target| Target {
+            address: wanted.filter(|_| pinned).unwrap_or(target.address),
+            ..target.clone()
+        });
+        let Some(Target { host, address }) = chosen else {
             return Err(End::Broken(Phase::Dns, no_address(endpoint)));
         };
         trip.address = Some(address);
@@ -339,6 +351,15 @@ impl Submitter {
     }
 
     pub(super) fn failure(&self, phase: Phase, error: &NoReply) -> Failure {
+        if let NoReply::Broken(error) = error
+            && tls::wants_certificate(error)
+        {
+            return Failure {
+                code: Code::TlsFailed,
+                what: format!("TLS with {}: {error}", self.gateway.endpoint),
+                remedy: "the server asks for a certificate of ours: name one it trusts in `client_cert` and `client_key`",
+            };
+        }
         let (code, tried) = match phase {
             Phase::Banner => (Code::GreetingFailed, "waiting for the greeting"),
             Phase::Ehlo => (Code::GreetingFailed, "EHLO"),

@@ -37,6 +37,8 @@ pub struct Submission {
     pub envelope_id: String,
     /// The address to go to, if it is still one of the gateway's: greylisting wants the one of the attempt before.
     pub address: Option<SocketAddr>,
+    /// Whether only that address will do, though the look-up may not name it any more.
+    pub pinned: bool,
     /// Whether both sides' lines are kept.
     pub transcript: bool,
 }
@@ -54,6 +56,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// The peer.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Says QUIT and does not wait long for the answer.
     pub async fn quit(mut self) {
         self.goodbye().await;

@@ -402,7 +402,6 @@ fn certificate_and_key_may_be_one_file() {
 }
 
 #[test]
-#[ignore = "an empty list of name servers is taken for none said"]
 fn no_name_servers_are_refused() {
     let config = format!("[dns]\nservers = []\n{GATEWAY}{MAILBOX}{ROUTE}");
     refused(said_of(&config), &["toml:2:11", "empty"]);

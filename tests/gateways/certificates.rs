@@ -70,7 +70,6 @@ fn without_a_certificate_or_with_another_it_is_not_let_in() {
 
 /// In TLS 1.3 the server refuses a certificate after the client has finished: the alert is read as the greeting.
 #[test]
-#[ignore = "the alert that asks for a certificate reads as a greeting that failed"]
 fn a_missing_certificate_is_told_from_a_server_that_does_not_greet() {
     for (secure, tls) in [
         (Tls::Implicit as fn(_) -> _, "tls = \"implicit\""),

@@ -43,7 +43,6 @@ fn every_address_gets_as_many_probes() {
 }
 
 #[test]
-#[ignore = "a probe for one address goes over a kept session with another"]
 fn every_address_gets_as_many_probes_over_kept_sessions() {
     for args in ORDERS {
         went(&Script::default(), args);
@@ -81,7 +80,6 @@ fn one_dead_address_fails_its_own_probe_and_no_other() {
 }
 
 #[test]
-#[ignore = "a probe for one address goes over a kept session with another"]
 fn one_refusing_address_fails_its_own_probes_and_no_other() {
     let stage = Stage::set();
     let _refuses = stage.peer(1, Script::default().saying("rcpt", &["550 5.1.1 nobody"]));
@@ -105,7 +103,6 @@ fn one_refusing_address_fails_its_own_probes_and_no_other() {
 }
 
 #[test]
-#[ignore = "a probe for one address goes over a kept session with another"]
 fn a_greylisting_address_keeps_its_probe() {
     let stage = Stage::set();
     let grey = Script::default().saying("rcpt", &["451 4.7.1 later", "250 ok"]);
@@ -149,14 +146,12 @@ fn harmful_payloads_have_a_control_at_their_own_address() {
 }
 
 #[test]
-#[ignore = "a probe for one address goes over a kept session with another"]
 fn harmful_payloads_have_a_control_at_their_own_address_over_kept_sessions() {
     controlled(&Script::default());
 }
 
 /// The look-up fails once for all of them, and each probe says so.
 #[test]
-#[ignore = "every cycle waits for the look-up anew before anything is sent"]
 fn a_domain_that_leads_nowhere_fails_every_probe_soon() {
     let stage = Stage::set();
     let silent = crate::dns::NameServer::start(&[("example.test", crate::dns::Says::Silence)]);
@@ -174,7 +169,6 @@ fn a_domain_that_leads_nowhere_fails_every_probe_soon() {
 
 /// Ids sort by the time of their start, and the records with them.
 #[test]
-#[ignore = "ids of one millisecond sort by two random bits before they sort by their number"]
 fn records_stand_in_the_order_of_their_start() {
     let stage = Stage::set();
     let _peers = [1, 2].map(|last| stage.peer(last, Script::default()));

@@ -205,7 +205,6 @@ fn a_silent_name_server_is_waited_for_no_longer_than_a_step() {
 }
 
 #[test]
-#[ignore = "each exchanger is waited for anew, up to twenty times a step's limit"]
 fn silence_about_every_exchanger_is_waited_for_no_longer_than_about_one() {
     let stage = Stage::set();
     let names = NameServer::start(&[

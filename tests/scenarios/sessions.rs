@@ -141,6 +141,7 @@ fn a_message_full_of_dots_arrives_byte_for_byte() {
         message: message.as_slice().into(),
         envelope_id: "none".into(),
         address: None,
+        pinned: false,
         transcript: false,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -40,6 +40,10 @@ impl<'a> Reader<'a> {
         let Some(servers) = dns.and_then(|dns| dns.value().servers.as_ref()) else {
             return;
         };
+        if servers.value().is_empty() {
+            let help = "leave it out to ask those of the system";
+            self.wrong(servers.span(), "`servers` is empty", Some(help));
+        }
         let mut read = Vec::new();
         for text in servers.value() {
             read.extend(self.checked(Some(text), |text| {

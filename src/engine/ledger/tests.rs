@@ -100,9 +100,9 @@ impl World {
                 message,
                 envelope_id: tag.to_string(),
                 address: None,
+                pinned: false,
                 transcript: false,
             },
-            pinned: false,
             due: self.start,
         };
         self.step(Event::Start(Box::new(probe)), 0);
