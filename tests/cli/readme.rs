@@ -52,9 +52,10 @@ fn its_config_is_valid_and_nothing_in_it_is_unwise() {
     assert!(!configs.is_empty());
     for config in &configs {
         // Tests alone belong to the route that stands last in the first.
-        let whole = match config.starts_with("tests = ") {
-            true => format!("{}\n{config}", configs[0]),
-            false => config.clone(),
+        let whole = if config.starts_with("tests = ") {
+            format!("{}\n{config}", configs[0])
+        } else {
+            config.clone()
         };
         let bed = Bed::with(&whole);
         let check = bed.run(&["config", "check"]);
