@@ -5,6 +5,7 @@ mod collect;
 pub mod cycle;
 mod flight;
 pub mod ledger;
+mod pending;
 pub mod ready;
 pub mod run;
 mod send;

@@ -2,11 +2,9 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lettre::Address;
 use ring::rand::{SecureRandom, SystemRandom};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -16,17 +14,18 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::collect::Collector;
-use super::cycle::{Cycle, needs_control};
+use super::cycle::Cycle;
 use super::ledger::{Effect, Event, Ledger, Probe};
+use super::pending::{Pending, addresses, tagged};
 use super::send::{self, Job};
 use crate::clock::Stamp;
-use crate::config::plan::{Gateway, Plan, Route, Test};
+use crate::config::plan::{Plan, Route, Test};
 use crate::judge::record;
 use crate::judge::verdict::{Case, Close};
 use crate::mailbox::{self, Sweep};
-use crate::net::dns::Dns;
 use crate::probe::facts::Blindness;
-use crate::probe::message::{ComposeError, Manifest, compose};
+use crate::probe::manifest::Manifest;
+use crate::probe::message::{ComposeError, compose};
 use crate::probe::name::{GatewayName, MailboxName};
 use crate::probe::outcome::Verdict;
 use crate::probe::payload::Payload;
@@ -197,63 +196,6 @@ pub async fn run(
     let records = run.leave(&mut sending, &cancel).await;
     result?;
     records
-}
-
-/// A probe that is still to be started.
-struct Pending {
-    route: Arc<Route>,
-    test: Test,
-    /// Whether it is the control of those that follow it in its cycle.
-    is_control: bool,
-    /// Whether its cycle has a control.
-    in_controlled: bool,
-    /// Whether it needs the control of its cycle.
-    is_controlled: bool,
-    /// The only address it may go to.
-    address: Option<SocketAddr>,
-}
-
-impl Pending {
-    fn of(cycle: &Cycle, address: Option<SocketAddr>) -> impl Iterator<Item = Self> {
-        let pending = move |(at, test): (usize, &Test)| Self {
-            route: Arc::clone(&cycle.route),
-            is_control: cycle.has_control && at == 0,
-            in_controlled: cycle.has_control,
-            is_controlled: cycle.has_control && needs_control(test),
-            test: test.clone(),
-            address,
-        };
-        cycle.tests.iter().enumerate().map(pending)
-    }
-}
-
-/// The address with the tag behind its mailbox name, where that is asked for.
-fn tagged(address: &Address, tag: Tag, is_wanted: bool) -> Address {
-    let tagged = Address::new(format!("{}+{tag}", address.user()), address.domain());
-    // Checked when the plan was made: there is room for it.
-    tagged
-        .ok()
-        .filter(|_| is_wanted)
-        .unwrap_or_else(|| address.clone())
-}
-
-/// Where the probes of a cycle go: to each of the gateway's addresses, or to whichever it has.
-async fn addresses(gateway: &Gateway) -> Vec<Option<SocketAddr>> {
-    if !gateway.each_address {
-        return vec![None];
-    }
-    let dns = Dns::new(Arc::clone(&gateway.name_servers));
-    let Gateway {
-        endpoint,
-        is_domain,
-        timeout,
-        ..
-    } = gateway;
-    match dns.targets(endpoint, *is_domain, *timeout).await {
-        Ok(targets) => targets.into_iter().map(|it| Some(it.address)).collect(),
-        // The probe itself will fail on it, and say so.
-        Err(_) => vec![None],
-    }
 }
 
 struct Run<'a> {

@@ -9,7 +9,7 @@ use crate::clock::Stamp;
 use crate::config::plan::Route;
 use crate::probe::evidence::Bounce;
 use crate::probe::facts::{Attempt, Blindness, End};
-use crate::probe::message::Manifest;
+use crate::probe::manifest::Manifest;
 use crate::probe::outcome::{Code, Outcome, Verdict};
 use crate::probe::payload::{Class, Sample};
 

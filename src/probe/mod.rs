@@ -3,6 +3,7 @@
 pub mod evidence;
 pub mod facts;
 pub mod mail;
+pub mod manifest;
 pub mod message;
 pub mod name;
 pub mod outcome;

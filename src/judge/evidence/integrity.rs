@@ -9,7 +9,7 @@ use crate::mime::leaf::{Content, Leaf};
 use crate::pattern;
 use crate::probe::evidence::{ChangedHeader, Fate, Integrity, PartFacts, PartFate};
 use crate::probe::mail::Mail;
-use crate::probe::message::{Holds, Manifest, SentPart, Sha256, TextDigest};
+use crate::probe::manifest::{Holds, Manifest, SentPart, Sha256, TextDigest};
 use crate::probe::payload::content::{PASSWORD, Transfer};
 
 /// Of names and values of header fields, this much is kept.

@@ -19,7 +19,8 @@ use crate::clock::Stamp;
 use crate::probe::evidence::{Integrity, Mark};
 use crate::probe::facts::{SeenBy, Sighting, Uid};
 use crate::probe::mail::Mail;
-use crate::probe::message::{self, Carrier, Draft, Manifest};
+use crate::probe::manifest::Manifest;
+use crate::probe::message::{self, Carrier, Draft};
 use crate::probe::outcome::Outcome;
 
 /// A copy, judged by itself.

@@ -1,0 +1,123 @@
+//! What was sent, as far as a copy is compared with it: digests, for thousands of probes may be in flight.
+
+use std::fmt;
+
+use data_encoding::HEXLOWER;
+use ring::digest;
+
+use super::message::{PAYLOAD_BEGIN, PAYLOAD_END};
+use super::payload::Pattern;
+use super::payload::content::Transfer;
+
+/// What was sent, as far as a copy is compared with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// What a copy must still hold to be unaltered.
+    pub payload: Holds,
+    /// The words between the marker lines.
+    pub block: TextDigest,
+    /// The words of the whole text.
+    pub text: TextDigest,
+    /// What was beside the text.
+    pub parts: Box<[SentPart]>,
+}
+
+impl Manifest {
+    /// Of what was never sent.
+    pub fn nothing() -> Self {
+        Self {
+            payload: Holds::Block,
+            block: TextDigest::of_text(""),
+            text: TextDigest::of_text(""),
+            parts: Box::default(),
+        }
+    }
+}
+
+/// What is looked for in a copy, wherever in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// The words between the marker lines.
+    Block,
+    /// A pattern that filters know.
+    Pattern(Pattern),
+    /// A file, byte for byte.
+    File(Sha256),
+}
+
+/// An attachment that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentPart {
+    /// Its file name.
+    pub name: Option<String>,
+    /// Its media type.
+    pub media_type: &'static str,
+    /// How it went over the wire.
+    pub transfer: Transfer,
+    /// Its size, decoded.
+    pub size: u64,
+    /// What it held.
+    pub sha256: Sha256,
+}
+
+/// A SHA-256 digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sha256([u8; 32]);
+
+impl Sha256 {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut digest = [0; 32];
+        for (to, from) in digest
+            .iter_mut()
+            .zip(digest::digest(&digest::SHA256, bytes).as_ref())
+        {
+            *to = *from;
+        }
+        Self(digest)
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+/// What a text's words come to: white space, quote marks and line breaks are not part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextDigest([u8; 16]);
+
+impl TextDigest {
+    /// Of a whole text.
+    pub fn of_text(text: &str) -> Self {
+        Self::of(words(text))
+    }
+
+    fn of<'t>(words: impl Iterator<Item = &'t str>) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for word in words {
+            context.update(word.as_bytes());
+            context.update(b" ");
+        }
+        let mut short = [0; 16];
+        for (to, from) in short.iter_mut().zip(context.finish().as_ref()) {
+            *to = *from;
+        }
+        Self(short)
+    }
+
+    /// Of the block between the two marker lines; `None` where a text holds no such block.
+    pub fn of_payload(text: &str) -> Option<Self> {
+        let joined = words(text).collect::<Vec<_>>().join(" ");
+        let (_, rest) = joined.split_once(PAYLOAD_BEGIN)?;
+        let (block, _) = rest.split_once(PAYLOAD_END)?;
+        Some(Self::of(block.split_whitespace()))
+    }
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .map(|line| line.trim_start_matches(['>', '|', ' ', '\t']))
+        .flat_map(str::split_whitespace)
+}
