@@ -85,17 +85,16 @@ pub fn filters(out: &mut String, records: &[Record], width: Option<usize>) -> fm
 /// A route on which filters were tested: its sums, then a row for each payload with what stopped it.
 fn write_matrix(out: &mut String, matrix: &Matrix<'_>, width: Option<usize>) -> fmt::Result {
     writeln!(out)?;
-    let mut sums = matrix.sums.iter();
-    writeln!(
-        out,
-        "{} {}  {}",
-        badge(matrix.verdict),
-        matrix.route,
-        sums.next().map_or("", String::as_str)
-    )?;
-    let under = " ".repeat(matrix.route.len() + 2);
-    for sum in sums {
-        writeln!(out, "{INDENT}{under}{sum}")?;
+    let lead = format!("{} {}  ", badge(matrix.verdict), matrix.route);
+    // What the badge is coloured with takes no room.
+    let under = " ".repeat(INDENT.len() + matrix.route.len() + 2);
+    let mut lead = lead.as_str();
+    for sum in &matrix.sums {
+        hanging(out, (lead, &under), sum, width)?;
+        lead = &under;
+    }
+    if matrix.sums.is_empty() {
+        writeln!(out, "{}", lead.trim_end())?;
     }
     let payloads = matrix.rows.iter().map(|row| row.payload.chars().count());
     let payload_width = payloads.max().unwrap_or(0);
@@ -104,6 +103,7 @@ fn write_matrix(out: &mut String, matrix: &Matrix<'_>, width: Option<usize>) -> 
         .iter()
         .map(|row| row.probe.outcome.as_str().len());
     let outcome_width = outcomes.max().unwrap_or(0);
+    let mut before = "";
     for row in &matrix.rows {
         let Row {
             verdict,
@@ -125,12 +125,16 @@ fn write_matrix(out: &mut String, matrix: &Matrix<'_>, width: Option<usize>) -> 
             Verdict::Pass => String::new(),
             Verdict::Warn | Verdict::Unknown | Verdict::Fail => format!(" [{}]", probe.code),
         };
+        // Ten variants are often stopped in the same words.
+        let is_same = *verdict == Verdict::Pass && probe.reason == before;
+        let reason = if is_same { "the same" } else { &probe.reason };
         hanging(
             out,
             (&lead, &indent),
-            &format!("{share}{}{code}", probe.reason),
+            &format!("{share}{reason}{code}"),
             width,
         )?;
+        before = &probe.reason;
         for line in &probe.transcript {
             writeln!(out, "{INDENT}{}", line.dimmed())?;
         }
