@@ -38,7 +38,6 @@ fn every_kept_input_is_read_without_a_panic() {
 }
 
 #[test]
-#[ignore = "imap-proto panics; mail-parser does where debug assertions are on"]
 fn every_finding_is_read_without_a_panic() {
     replay(true);
 }
