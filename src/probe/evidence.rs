@@ -15,7 +15,7 @@ pub struct Evidence {
     /// Where the deciding copy carried the tag.
     pub carriers: Vec<Carrier>,
     /// What filters wrote on the deciding copy, by header field; a marked subject stands under `Subject`.
-    pub marks: BTreeMap<String, Mark>,
+    pub marks: Marks,
     /// What became of what was sent, in the deciding copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integrity: Option<Box<Integrity>>,
@@ -26,6 +26,47 @@ pub struct Evidence {
     /// What a delivery status notification says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounce: Option<Bounce>,
+}
+
+/// Filters' marks by header field, in the order of their names. There are few on a message, and may be thousands of
+/// messages: a map would take far more memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "BTreeMap<String, Mark>", into = "BTreeMap<String, Mark>")]
+#[schemars(inline)]
+pub struct Marks(Box<[(Box<str>, Mark)]>);
+
+impl Marks {
+    /// Each field and its mark.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Mark)> {
+        self.0.iter().map(|(field, mark)| (&**field, mark))
+    }
+
+    /// Whether this field stands on the message.
+    pub fn has(&self, field: &str) -> bool {
+        self.iter().any(|(name, _)| name == field)
+    }
+
+    /// The marks that say positively that the message is spam or infected.
+    pub fn positive(&self) -> impl Iterator<Item = (&str, &Mark)> {
+        self.iter().filter(|(_, mark)| mark.positive)
+    }
+}
+
+impl From<BTreeMap<String, Mark>> for Marks {
+    fn from(marks: BTreeMap<String, Mark>) -> Self {
+        let marks = marks.into_iter().map(|(field, mark)| (field.into(), mark));
+        Self(marks.collect())
+    }
+}
+
+impl From<Marks> for BTreeMap<String, Mark> {
+    fn from(marks: Marks) -> Self {
+        let marks = marks
+            .0
+            .into_iter()
+            .map(|(field, mark)| (field.into(), mark));
+        marks.collect()
+    }
 }
 
 /// A filter's mark.

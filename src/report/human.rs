@@ -240,7 +240,7 @@ fn scores(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Result
         .evidence
         .marks
         .iter()
-        .filter(|(field, mark)| SCORES.contains(&field.as_str()) && !mark.positive)
+        .filter(|(field, mark)| SCORES.contains(field) && !mark.positive)
         .map(|(field, mark)| format!("{field}: {}", mark.value))
         .collect();
     if scores.is_empty() {

@@ -175,8 +175,8 @@ fn probe(found: &mut Found, record: &Record, wanted: &Probe) {
     let evidence = &record.evidence;
     let carriers = evidence.carriers.iter().map(ToString::to_string).collect();
     found.given("carriers", &carriers, wanted.carriers.as_ref());
-    let marks = evidence.marks.iter().filter(|(_, mark)| mark.positive);
-    let marks = marks.map(|(field, _)| field.clone()).collect::<Vec<_>>();
+    let marks = evidence.marks.positive();
+    let marks = marks.map(|(field, _)| field.to_owned()).collect::<Vec<_>>();
     found.given("marks", &words(&marks), wanted.marks.as_ref());
     let stopped_by = evidence.stopped_by.map_or("none", StoppedBy::as_str);
     found.given(

@@ -6,7 +6,6 @@ mod integrity;
 mod marks;
 mod stopped;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -16,7 +15,7 @@ pub use marks::SCORES;
 pub use stopped::stopped_by;
 
 use crate::clock::Stamp;
-use crate::probe::evidence::{Integrity, Mark};
+use crate::probe::evidence::{Integrity, Marks};
 use crate::probe::facts::{SeenBy, Sighting, Uid};
 use crate::probe::mail::Mail;
 use crate::probe::manifest::Manifest;
@@ -45,7 +44,7 @@ pub struct Copy {
     /// Where it carried the tag.
     pub carriers: Vec<Carrier>,
     /// What filters wrote on it.
-    pub marks: BTreeMap<String, Mark>,
+    pub marks: Marks,
     /// Whether it still holds the payload; of a harmful one also, whether it may.
     pub holds: bool,
     /// What became of each part of it.
@@ -69,13 +68,13 @@ pub fn copy(
     );
     let marks = mail
         .as_ref()
-        .map(|mail| marks::read(mail, prefixes))
+        .map(|mail| Marks::from(marks::read(mail, prefixes)))
         .unwrap_or_default();
     let outcome = if !inspected.holds {
         Outcome::Altered
     } else if sighting.place.junk {
         Outcome::Junked
-    } else if marks.values().any(|mark| mark.positive) {
+    } else if marks.positive().next().is_some() {
         Outcome::Tagged
     } else {
         Outcome::Delivered

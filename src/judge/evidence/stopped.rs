@@ -68,7 +68,7 @@ fn words(case: &Case<'_>, outcome: Outcome) -> String {
         words.push_str(bounce.diagnostic.as_deref().unwrap_or_default());
     }
     if let Some(copy) = case.deciding_copy() {
-        for mark in copy.marks.values().filter(|mark| mark.positive) {
+        for (_, mark) in copy.marks.positive() {
             words.push_str(&mark.value);
             words.push(' ');
         }

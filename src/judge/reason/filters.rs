@@ -105,7 +105,7 @@ pub(super) fn leak(case: &Case<'_>) -> String {
 /// Why a scanner may not have looked, or not have found it.
 fn vantage(case: &Case<'_>) -> &'static str {
     let marks = case.deciding_copy().map(|copy| &copy.marks);
-    let has = |field: &str| marks.is_some_and(|marks| marks.contains_key(field));
+    let has = |field: &str| marks.is_some_and(|marks| marks.has(field));
     let is_spam = case.sample.payload.class() == Class::Spam;
     if !is_spam && has("X-Virus-Status") {
         return " — the scanner looked and let it pass: its signatures or its size limits may be why";
@@ -195,11 +195,10 @@ fn control(case: &Case<'_>) -> String {
 
 /// What filters wrote on a message that they let through: how near it came.
 pub(super) fn scores(case: &Case<'_>) -> String {
-    let marks = case.deciding_copy().map(|copy| &copy.marks);
-    let told: Vec<_> = marks
-        .into_iter()
-        .flatten()
-        .filter(|(field, _)| SCORES.contains(&field.as_str()) || *field == "X-Virus-Status")
+    let copy = case.deciding_copy().into_iter();
+    let told: Vec<_> = copy
+        .flat_map(|copy| copy.marks.iter())
+        .filter(|(field, _)| SCORES.contains(field) || *field == "X-Virus-Status")
         .map(|(field, mark)| format!("{field}: {}", mark.value))
         .collect();
     if told.is_empty() {

@@ -185,13 +185,9 @@ fn deferred_for(case: &Case<'_>) -> String {
 }
 
 fn marks(case: &Case<'_>) -> String {
-    let marks = case
-        .deciding_copy()
-        .map(|copy| &copy.marks)
-        .into_iter()
-        .flatten();
-    let positive: Vec<_> = marks
-        .filter(|(_, mark)| mark.positive)
+    let copy = case.deciding_copy().into_iter();
+    let positive: Vec<_> = copy
+        .flat_map(|copy| copy.marks.positive())
         .map(|(field, mark)| format!("{field}: {}", mark.value))
         .collect();
     positive.join("; ")

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Stamp;
 use crate::config;
-use crate::probe::evidence::Integrity;
+use crate::probe::evidence::{Integrity, Marks};
 use crate::probe::facts::{Failure, Reply, SeenBy, Uid, Vantage};
 use crate::probe::outcome::Phase;
 use crate::probe::payload::Payload;
@@ -156,7 +156,7 @@ impl Story {
                 size: 1000,
                 outcome: *outcome,
                 carriers: Vec::new(),
-                marks: std::collections::BTreeMap::new(),
+                marks: Marks::default(),
                 holds: *outcome != Outcome::Altered,
                 integrity: Box::new(Integrity::default()),
             })
