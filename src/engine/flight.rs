@@ -160,11 +160,7 @@ impl Flight {
         if case.is_harmful() || judge(&case).outcome != Outcome::Delivered {
             return Vec::new();
         }
-        self.manifest
-            .parts
-            .iter()
-            .filter_map(|part| Some((part.name.as_deref()?, part.media_type)))
-            .collect()
+        self.manifest.named_parts().collect()
     }
 
     pub(super) fn record(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lettre::Address;
 
-use super::cycle::{Cycle, needs_control};
+use super::cycle::Cycle;
 use crate::config::plan::{Gateway, Route, Test};
 use crate::net::dns::Dns;
 use crate::probe::tag::Tag;
@@ -18,8 +18,6 @@ pub(super) struct Pending {
     pub(super) is_control: bool,
     /// Whether its cycle has a control.
     pub(super) in_controlled: bool,
-    /// Whether it needs the control of its cycle.
-    pub(super) is_controlled: bool,
     /// The only address it may go to.
     pub(super) address: Option<SocketAddr>,
 }
@@ -30,7 +28,6 @@ impl Pending {
             route: Arc::clone(&cycle.route),
             is_control: cycle.has_control && at == 0,
             in_controlled: cycle.has_control,
-            is_controlled: cycle.has_control && needs_control(test),
             test: test.clone(),
             address,
         };

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::collect::Collector;
-use super::cycle::Cycle;
+use super::cycle::{Cycle, needs_control};
 use super::ledger::{Effect, Event, Ledger, Probe};
 use super::pending::{Pending, addresses, tagged};
 use super::send::{self, Job};
@@ -305,12 +305,13 @@ impl Run<'_> {
             route: route.name.to_string(),
             source,
         })?;
+        let cycle = self.control.filter(|_| pending.in_controlled);
         Ok(Probe {
             route: Arc::clone(route),
             sample: Arc::clone(&test.sample),
             tag,
-            cycle: self.control.filter(|_| pending.in_controlled),
-            control: self.control.filter(|_| pending.is_controlled),
+            cycle,
+            control: cycle.filter(|_| needs_control(test)),
             expect: Arc::clone(&test.expect),
             manifest: composed.manifest,
             submission: Submission {

@@ -141,14 +141,6 @@ impl Case<'_> {
             .filter(|_| self.is_harmful() && !self.expect.is_empty())
     }
 
-    /// Names and media types of what it attached.
-    pub fn parts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.manifest
-            .parts
-            .iter()
-            .filter_map(|part| Some((part.name.as_deref()?, part.media_type)))
-    }
-
     /// Whether the message itself was sent, so that a filter could look at it.
     fn content_was_sent(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.dot.is_some())

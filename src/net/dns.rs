@@ -34,7 +34,7 @@ pub struct Target {
 }
 
 /// A mail exchanger of a domain (RFC 5321 §5.1).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchanger {
     /// The lower, the sooner it is tried.
     pub preference: u16,
@@ -164,43 +164,6 @@ impl Dns {
         exchangers.sort_by_key(|exchanger| (exchanger.preference, drawn()));
         exchangers.truncate(MOST_EXCHANGERS);
         Ok(exchangers)
-    }
-
-    /// The names that an address has (PTR).
-    pub async fn names(&self, ip: IpAddr, limit: Duration) -> Result<Vec<String>, Failure> {
-        let resolver = self.resolver(limit)?;
-        let subject = ip.to_string();
-        let looked_up = async {
-            match resolver.reverse_lookup(ip).await {
-                Ok(found) => Ok(found.answers().to_vec()),
-                Err(error) if error.is_no_records_found() => Ok(Vec::new()),
-                Err(error) => Err(failed(&subject, &explain(&error))),
-            }
-        };
-        let records = within(limit, &subject, looked_up).await?;
-        let names = records.iter().filter_map(|record| match &record.data {
-            RData::PTR(name) => Some(name.to_utf8().trim_end_matches('.').to_owned()),
-            _ => None,
-        });
-        Ok(names.collect())
-    }
-
-    /// The IPv4 addresses that a name has; none where there is no such name. For blocklists, whose answers they are.
-    pub async fn answers(&self, name: &str, limit: Duration) -> Result<Vec<IpAddr>, Failure> {
-        let resolver = self.resolver(limit)?;
-        let looked_up = async {
-            match resolver.ipv4_lookup(absolute(name)).await {
-                Ok(found) => Ok(found.answers().to_vec()),
-                Err(error) if error.is_no_records_found() => Ok(Vec::new()),
-                Err(error) => Err(failed(name, &explain(&error))),
-            }
-        };
-        let records = within(limit, name, looked_up).await?;
-        let addresses = records.iter().filter_map(|record| match &record.data {
-            RData::A(address) => Some(IpAddr::V4(address.0)),
-            _ => None,
-        });
-        Ok(addresses.collect())
     }
 
     fn resolver(&self, limit: Duration) -> Result<TokioResolver, Failure> {

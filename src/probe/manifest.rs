@@ -23,6 +23,13 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Names and media types of the attachments that have a name.
+    pub fn named_parts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parts
+            .iter()
+            .filter_map(|part| Some((part.name.as_deref()?, part.media_type)))
+    }
+
     /// Of what was never sent.
     pub fn nothing() -> Self {
         Self {

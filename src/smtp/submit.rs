@@ -162,12 +162,13 @@ impl Submitter {
             };
             return Err(End::Broken(Phase::Mail, failure));
         }
-        if let Some(missing) = needed(message).find(|extension| !extension.is_offered(can)) {
+        let needs = Needs::of(message);
+        if let Some(missing) = needs.missing(can) {
             let failure = Failure {
                 code: Code::NotOffered,
                 what: format!(
                     "the payload needs {}, which {} does not offer",
-                    missing.keyword, self.gateway.endpoint
+                    missing, self.gateway.endpoint
                 ),
                 remedy: "a message like it can only be sent on to servers that take it: leave the payload out, or turn the extension on",
             };
@@ -177,7 +178,7 @@ impl Submitter {
             keyword: "NOTIFY".into(),
             value: Some("FAILURE,DELAY".into()),
         });
-        let mail = mail(submission, can);
+        let mail = mail(submission, needs, can);
         let rcpt = Rcpt::new(to.clone(), notify.into_iter().collect());
         if self.gateway.pipelining && can.pipelining() {
             let commands = [mail.to_string(), rcpt.to_string(), Data.to_string()];
@@ -270,37 +271,41 @@ impl Submitter {
     }
 }
 
-/// An SMTP extension without which a message cannot be sent.
-struct Extension {
-    keyword: &'static str,
-    offered: fn(Capabilities) -> bool,
+/// What a message needs that not every server takes.
+#[derive(Clone, Copy)]
+struct Needs {
+    /// RFC 6152.
+    eight_bit: bool,
+    /// RFC 6531.
+    utf8: bool,
 }
 
-impl Extension {
-    fn is_offered(&self, can: Capabilities) -> bool {
-        (self.offered)(can)
+impl Needs {
+    fn of(message: &[u8]) -> Self {
+        let header = message
+            .windows(4)
+            .position(|end| end == b"\r\n\r\n")
+            .and_then(|end| message.get(..end))
+            .unwrap_or(message);
+        Self {
+            eight_bit: !message.is_ascii(),
+            utf8: !header.is_ascii(),
+        }
+    }
+
+    /// The extension that the server does not offer, if one is missing.
+    fn missing(self, can: Capabilities) -> Option<&'static str> {
+        if self.utf8 && !can.utf8() {
+            Some("SMTPUTF8")
+        } else if self.eight_bit && !can.eight_bit() {
+            Some("8BITMIME")
+        } else {
+            None
+        }
     }
 }
 
-/// What a message needs that not every server takes (RFC 6152, RFC 6531).
-fn needed(message: &[u8]) -> impl Iterator<Item = Extension> {
-    let header = message
-        .windows(4)
-        .position(|end| end == b"\r\n\r\n")
-        .and_then(|end| message.get(..end))
-        .unwrap_or(message);
-    let utf8 = (!header.is_ascii()).then_some(Extension {
-        keyword: "SMTPUTF8",
-        offered: |can| can.utf8(),
-    });
-    let eight_bit = (!message.is_ascii()).then_some(Extension {
-        keyword: "8BITMIME",
-        offered: |can| can.eight_bit(),
-    });
-    utf8.into_iter().chain(eight_bit)
-}
-
-fn mail(submission: &Submission, can: Capabilities) -> Mail {
+fn mail(submission: &Submission, needs: Needs, can: Capabilities) -> Mail {
     let other = |keyword: &str, value: &str| MailParameter::Other {
         keyword: keyword.to_owned(),
         value: Some(value.to_owned()),
@@ -309,12 +314,11 @@ fn mail(submission: &Submission, can: Capabilities) -> Mail {
     if can.size() {
         parameters.push(MailParameter::Size(submission.message.len()));
     }
-    if can.eight_bit() && !submission.message.is_ascii() {
+    if can.eight_bit() && needs.eight_bit {
         parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
     let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
-    let is_utf8 = needed(&submission.message).any(|extension| extension.keyword == "SMTPUTF8")
-        || !(is_ascii(&submission.from) && is_ascii(&submission.to));
+    let is_utf8 = needs.utf8 || !(is_ascii(&submission.from) && is_ascii(&submission.to));
     if can.utf8() && is_utf8 {
         parameters.push(MailParameter::SmtpUtfEight);
     }

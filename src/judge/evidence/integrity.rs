@@ -91,7 +91,7 @@ pub(super) fn inspect(
     let mut items = Vec::new();
     for leaf in &leaves {
         let fate = text_fate(leaf, manifest);
-        text = text.min_by_worth(fate);
+        text = better(text, fate);
         // A text without a pattern is compared by its words alone.
         let is_text = fate != Fate::Missing || matches!(leaf.content, Content::Header(_));
         if !(manifest.payload == Holds::Block && is_text) {
@@ -125,24 +125,18 @@ pub(super) fn inspect(
     Inspected { holds, integrity }
 }
 
-trait Worth {
-    /// The better of two readings of the text: it may stand in a message more than once.
-    fn min_by_worth(self, other: Self) -> Self;
-}
-
-impl Worth for Fate {
-    fn min_by_worth(self, other: Self) -> Self {
-        let worth = |fate: Self| match fate {
-            Self::Intact => 0,
-            Self::ReEncoded | Self::Renamed => 1,
-            Self::Extended => 2,
-            Self::Replaced | Self::Missing => 3,
-        };
-        if worth(other) < worth(self) {
-            other
-        } else {
-            self
-        }
+/// The better of two readings of the text: it may stand in a message more than once.
+fn better(one: Fate, other: Fate) -> Fate {
+    let worth = |fate| match fate {
+        Fate::Intact => 0,
+        Fate::ReEncoded | Fate::Renamed => 1,
+        Fate::Extended => 2,
+        Fate::Replaced | Fate::Missing => 3,
+    };
+    if worth(other) < worth(one) {
+        other
+    } else {
+        one
     }
 }
 

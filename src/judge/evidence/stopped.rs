@@ -44,7 +44,10 @@ pub fn stopped_by(case: &Case<'_>, outcome: Outcome) -> Option<StoppedBy> {
         return None;
     }
     let words = words(case, outcome).to_lowercase();
-    let has_twin = case.parts().any(|part| case.came_through.contains(&part));
+    let has_twin = case
+        .manifest
+        .named_parts()
+        .any(|part| case.came_through.contains(&part));
     Some(if names_signature(&words, case) {
         StoppedBy::Signature
     } else if POLICY.iter().any(|word| words.contains(word)) {
@@ -79,7 +82,7 @@ fn words(case: &Case<'_>, outcome: Outcome) -> String {
 /// Signature names differ, but contain the test's name; so do the names of our files, which prove nothing.
 fn names_signature(words: &str, case: &Case<'_>) -> bool {
     let mut words = words.to_owned();
-    let own = case.parts().map(|(name, _)| name);
+    let own = case.manifest.named_parts().map(|(name, _)| name);
     for name in own.chain(FILE_NAMES.iter().copied()) {
         words = words.replace(&name.to_lowercase(), "");
     }

@@ -38,11 +38,8 @@ pub(super) async fn clean_up(
 
 /// Deletes. On Gmail that would take a label away and leave the message in All Mail: there it is moved to the trash.
 async fn delete(session: &mut Session, set: &str) -> Result<(), ImapError> {
-    if session.can.gmail
-        && session.can.mv
-        && let Some(trash) = session.find_trash().await?
-    {
-        let trash = quoted(&trash);
+    if let Some(trash) = &session.trash {
+        let trash = quoted(trash);
         return session
             .run(&format!("UID MOVE {set} {trash}"), |_| ())
             .await;

@@ -130,6 +130,8 @@ pub struct Session {
     pub(super) limit: Duration,
     /// What the server can do.
     pub can: Abilities,
+    /// Where Gmail wants moved what is to be deleted.
+    pub(super) trash: Option<String>,
     /// Whether messages may have come since [`Session::take_news`] was last asked.
     pub(super) news: bool,
 }
@@ -144,9 +146,13 @@ impl Session {
             inner,
             limit,
             can: Abilities::default(),
+            trash: None,
             news: true,
         };
         session.can = session.abilities().await?;
+        if session.can.gmail && session.can.mv {
+            session.trash = session.find_trash().await?;
+        }
         Ok(session)
     }
 
@@ -330,7 +336,7 @@ impl Session {
     }
 
     /// The folder marked as `\\Trash` (RFC 6154).
-    pub async fn find_trash(&mut self) -> Result<Option<String>, ImapError> {
+    async fn find_trash(&mut self) -> Result<Option<String>, ImapError> {
         let mut trash = None;
         self.run("LIST \"\" \"*\"", |response| {
             if let Response::MailboxData(MailboxDatum::List(list)) = response

@@ -77,8 +77,9 @@ pub enum ComposeError {
 pub fn compose(draft: &Draft<'_>) -> Result<Composed, ComposeError> {
     let build = |error: &dyn fmt::Display| ComposeError::Build(error.to_string());
     let made = content::content(draft.sample, draft.tag).map_err(|error| build(&error))?;
-    let manifest = manifest(draft, &made);
-    let text = text(draft, &made);
+    let body = body(draft, &made.block);
+    let manifest = manifest(draft, &made, &body);
+    let text = text(made.writing, body);
     let builder = head(draft)?;
     let message = if made.parts.is_empty() {
         builder.singlepart(text)
@@ -143,7 +144,7 @@ fn head(draft: &Draft<'_>) -> Result<MessageBuilder, ComposeError> {
     Ok(builder)
 }
 
-fn manifest(draft: &Draft<'_>, made: &Made) -> Manifest {
+fn manifest(draft: &Draft<'_>, made: &Made, body: &str) -> Manifest {
     let parts: Box<[SentPart]> = made.parts.iter().flat_map(sent_parts).collect();
     let payload = match (draft.sample.payload.pattern(), parts.last()) {
         (Some(pattern), _) => Holds::Pattern(pattern),
@@ -153,7 +154,7 @@ fn manifest(draft: &Draft<'_>, made: &Made) -> Manifest {
     Manifest {
         payload,
         block: TextDigest::of_text(&made.block),
-        text: TextDigest::of_text(&body(draft, &made.block)),
+        text: TextDigest::of_text(body),
         parts,
     }
 }
@@ -184,9 +185,8 @@ fn sent_parts(part: &Part) -> Vec<SentPart> {
     sent.collect()
 }
 
-fn text(draft: &Draft<'_>, made: &Made) -> SinglePart {
-    let body = body(draft, &made.block);
-    match made.writing {
+fn text(writing: Writing, body: String) -> SinglePart {
+    match writing {
         Writing::Plain => SinglePart::plain(body),
         Writing::Html => {
             let lines = body.replace('<', "&lt;").replace("\r\n", "<br>\r\n");
