@@ -193,10 +193,10 @@ impl Pipeline {
 
     /// Whether exactly what should come through did.
     fn is_right(&self, records: &[Record]) -> bool {
-        let judged = |record: &&Record| record.payload.class() != Class::Policy;
+        let judged = |record: &&Record| record.class() != Class::Policy;
         let verdict = records.iter().map(|record| record.verdict).max();
         let leaks = records.iter().filter(|record| record.code == Code::Leak);
-        let leaks: BTreeSet<_> = leaks.map(|record| record.payload).collect();
+        let leaks: BTreeSet<_> = leaks.filter_map(|record| record.payload).collect();
         verdict == Some(self.verdict())
             && leaks == self.leaks.iter().copied().collect()
             && records

@@ -348,15 +348,15 @@ impl Run<'_> {
                 }
                 Effect::Settled(id) => {
                     if let Some(record) = self.ledger.record(id, &self.identity.instance) {
+                        let payload = record.payload_name();
                         let Record {
                             route,
-                            payload,
                             outcome,
                             verdict,
                             code,
                             ..
                         } = &record;
-                        tracing::info!(%id, %route, %payload, %outcome, %verdict, %code, "settled");
+                        tracing::info!(%id, %route, payload, %outcome, %verdict, %code, "settled");
                         self.failed |= record.verdict == Verdict::Fail;
                         self.tell(Progress::Settled(Box::new(record)));
                     }

@@ -11,7 +11,7 @@ use super::evidence::Evidence;
 use super::facts::SeenBy;
 use super::name::RouteName;
 use super::outcome::{Code, Outcome, Phase, Verdict};
-use super::payload::Payload;
+use super::payload::{Class, Payload};
 
 /// The version of the document's shape.
 pub const SCHEMA: u32 = 1;
@@ -61,14 +61,19 @@ pub struct Record {
     pub instance: String,
     /// The route under test.
     pub route: RouteName,
-    /// What it carried.
-    pub payload: Payload,
+    /// What it carried; left out for a ping, which sends no message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Payload>,
     /// What tells it from the payload as the catalogue has it, such as its size.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub variant: String,
     /// The plain probe of the same cycle that tells a filter's work from an outage; null where none is needed.
     #[schemars(with = "Option<String>", extend("format" = "uuid"))]
     pub control: Option<Uuid>,
+    /// The later probe of the same test that counts in its place: the path was still settling when this one was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "uuid"))]
+    pub superseded_by: Option<Uuid>,
     /// The outcomes that were expected; none: it is reported and not judged.
     pub expect: Vec<Outcome>,
     /// What became of it.
@@ -120,6 +125,18 @@ pub struct Record {
     /// Both sides of the SMTP sessions, where asked for with `--transcript`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transcript: Vec<String>,
+}
+
+impl Record {
+    /// The payload's name, or `ping`.
+    pub fn payload_name(&self) -> &'static str {
+        self.payload.map_or("ping", Payload::as_str)
+    }
+
+    /// What its payload is to filters; a ping is nothing to them.
+    pub fn class(&self) -> Class {
+        self.payload.map_or(Class::Harmless, Payload::class)
+    }
 }
 
 /// The clock durations were taken from.

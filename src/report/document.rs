@@ -14,8 +14,8 @@ use crate::probe::record::{Document, Record, SCHEMA, Summary};
 pub struct TestRecords<'a> {
     /// The route under test.
     pub route: &'a RouteName,
-    /// What was sent.
-    pub payload: Payload,
+    /// What was sent; a ping sends nothing.
+    pub payload: Option<Payload>,
     /// What tells it from the payload as the catalogue has it.
     pub variant: &'a str,
     /// Its probes, in the order of their start.
@@ -23,10 +23,28 @@ pub struct TestRecords<'a> {
 }
 
 impl TestRecords<'_> {
-    /// The worst verdict of its probes.
+    /// What it is called: the payload and what tells it from the catalogue's.
+    pub fn name(&self) -> String {
+        match self.variant {
+            "" => self.payload_name().to_owned(),
+            variant => format!("{} ({variant})", self.payload_name()),
+        }
+    }
+
+    /// The payload's name, or `ping`.
+    pub fn payload_name(&self) -> &'static str {
+        self.payload.map_or("ping", Payload::as_str)
+    }
+
+    /// The probes that count: those that no later one stands for.
+    pub fn counted(&self) -> impl Iterator<Item = &Record> {
+        let counted = |probe: &&Record| probe.superseded_by.is_none();
+        self.probes.iter().copied().filter(counted)
+    }
+
+    /// The worst verdict of the probes that count.
     pub fn verdict(&self) -> Verdict {
-        self.probes
-            .iter()
+        self.counted()
             .map(|probe| probe.verdict)
             .max()
             .unwrap_or_default()
@@ -35,7 +53,7 @@ impl TestRecords<'_> {
 
 /// The tests that records belong to, by route and payload.
 pub fn tests(records: &[Record]) -> Vec<TestRecords<'_>> {
-    type Key<'a> = (&'a RouteName, Payload, &'a str, &'a [Outcome]);
+    type Key<'a> = (&'a RouteName, Option<Payload>, &'a str, &'a [Outcome]);
     let mut tests: BTreeMap<Key<'_>, Vec<&Record>> = BTreeMap::new();
     for record in records {
         tests

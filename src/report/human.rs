@@ -46,7 +46,7 @@ fn write_report(out: &mut String, document: &Document, width: Option<usize>) -> 
         .unwrap_or(0);
     let payload_width = tests
         .iter()
-        .map(|test| test.payload.as_str().len())
+        .map(|test| test.payload_name().len())
         .max()
         .unwrap_or(0);
     for tests in tests.chunk_by(|one, other| one.route == other.route) {
@@ -62,12 +62,13 @@ fn write_report(out: &mut String, document: &Document, width: Option<usize>) -> 
                 "{} {:route_width$}  {:payload_width$}  ",
                 badge(test.verdict()),
                 test.route,
-                test.payload
+                test.payload_name()
             )?;
-            match test.probes.as_slice() {
+            match test.counted().collect::<Vec<_>>().as_slice() {
                 [probe] => single(out, probe, width)?,
-                probes => several(out, test, probes, width)?,
+                probes => several(out, probes, width)?,
             }
+            settling(out, test, width)?;
         }
     }
     Ok(())
@@ -266,12 +267,7 @@ fn words(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Result 
 }
 
 /// Several probes: the figures that `ping` gives, then each kind of trouble once.
-fn several(
-    out: &mut String,
-    test: &TestRecords<'_>,
-    probes: &[&Record],
-    width: Option<usize>,
-) -> fmt::Result {
+fn several(out: &mut String, probes: &[&Record], width: Option<usize>) -> fmt::Result {
     let mut times: Vec<f64> = probes
         .iter()
         .filter(|probe| !probe.late)
@@ -316,17 +312,12 @@ fn several(
         )?;
     }
     let mut told = Vec::new();
-    for probe in test
-        .probes
-        .iter()
-        .filter(|probe| probe.verdict != Verdict::Pass)
-    {
+    for probe in probes.iter().filter(|probe| probe.verdict != Verdict::Pass) {
         if told.contains(&probe.code) {
             continue;
         }
         told.push(probe.code);
-        let alike = test
-            .probes
+        let alike = probes
             .iter()
             .filter(|other| other.code == probe.code)
             .count();
@@ -339,6 +330,30 @@ fn several(
         detail(out, probe, width)?;
     }
     Ok(())
+}
+
+/// What became of the probes that were sent while the path was still settling.
+fn settling(out: &mut String, test: &TestRecords<'_>, width: Option<usize>) -> fmt::Result {
+    let earlier: Vec<_> = test
+        .probes
+        .iter()
+        .filter(|probe| probe.superseded_by.is_some())
+        .collect();
+    let Some(last) = earlier.last() else {
+        return Ok(());
+    };
+    let probes = if earlier.len() == 1 {
+        "probe"
+    } else {
+        "probes"
+    };
+    let said = format!(
+        "settled after {} earlier {probes}; the last of them: {} [{}]",
+        earlier.len(),
+        last.reason,
+        last.code
+    );
+    wrapped(out, &said, width)
 }
 
 /// The value that `percent` of the sorted values do not exceed (nearest rank).

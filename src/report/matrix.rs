@@ -34,22 +34,16 @@ pub struct Row<'a> {
 /// The matrix of a route's tests; `None` where no filter was tested.
 pub fn matrix<'a>(tests: &[&'a TestRecords<'a>]) -> Option<Matrix<'a>> {
     let route = tests.first()?.route.as_str();
-    if tests
-        .iter()
-        .all(|test| test.payload.class() == Class::Harmless)
-    {
+    let is_harmless =
+        |test: &&TestRecords<'_>| test.counted().all(|probe| probe.class() == Class::Harmless);
+    if tests.iter().all(is_harmless) {
         return None;
     }
     let rows: Vec<_> = tests.iter().filter_map(|test| row(test)).collect();
     let sums = [(Class::Virus, "antivirus"), (Class::Spam, "spam")];
     let sums = sums
         .into_iter()
-        .filter_map(|(class, name)| {
-            sum(
-                name,
-                rows.iter().filter(|row| row.probe.payload.class() == class),
-            )
-        })
+        .filter_map(|(class, name)| sum(name, rows.iter().filter(|row| row.probe.class() == class)))
         .collect();
     Some(Matrix {
         route,
@@ -64,20 +58,16 @@ pub fn matrix<'a>(tests: &[&'a TestRecords<'a>]) -> Option<Matrix<'a>> {
 }
 
 fn row<'a>(test: &'a TestRecords<'a>) -> Option<Row<'a>> {
-    let probe = test.probes.iter().max_by_key(|probe| probe.verdict)?;
+    let probe = test.counted().max_by_key(|probe| probe.verdict)?;
+    let total = test.counted().count();
     let alike = test
-        .probes
-        .iter()
+        .counted()
         .filter(|other| other.code == probe.code && other.outcome == probe.outcome);
-    let payload = match test.variant {
-        "" => test.payload.to_string(),
-        variant => format!("{} ({variant})", test.payload),
-    };
     Some(Row {
         verdict: test.verdict(),
-        payload,
+        payload: test.name(),
         probe,
-        share: (test.probes.len() > 1).then(|| (alike.count(), test.probes.len())),
+        share: (total > 1).then(|| (alike.count(), total)),
     })
 }
 

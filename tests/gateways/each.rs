@@ -131,7 +131,7 @@ fn controlled(script: &Script) {
     for probe in &ran.probes {
         if let Some(control) = probe.control {
             let control = by_id[&control];
-            assert_eq!(control.payload, Payload::Plain);
+            assert_eq!(control.payload, Some(Payload::Plain));
             assert_eq!(address(control), address(probe));
             controlled.push(address(probe));
         }

@@ -122,7 +122,7 @@ fn probes(found: &mut Found, document: &Document, wanted: &[Probe]) {
     for wanted in wanted {
         // Probes that start in the same millisecond are listed in no order of their own.
         let is_wanted = |record: &&Record| match &wanted.payload {
-            Some(payload) => record.payload.as_str() == payload,
+            Some(payload) => record.payload_name() == payload,
             None => true,
         };
         let Some(at) = left.iter().position(is_wanted) else {
@@ -135,11 +135,11 @@ fn probes(found: &mut Found, document: &Document, wanted: &[Probe]) {
         if let Some(is_controlled) = wanted.control {
             found.compare("control", &record.control, &plain.filter(|_| is_controlled));
         }
-        if record.payload == Payload::Plain {
+        if record.payload == Some(Payload::Plain) {
             plain = Some(record.id);
         }
         for line in found.0.iter_mut().skip(said) {
-            line.insert_str(0, &format!("{}: ", record.payload));
+            line.insert_str(0, &format!("{}: ", record.payload_name()));
         }
     }
 }
