@@ -2,5 +2,6 @@
 
 pub mod dial;
 pub mod dns;
+pub mod lines;
 pub mod stream;
 pub mod tls;
