@@ -283,6 +283,25 @@ impl fmt::Display for Cleanup {
     }
 }
 
+/// A mailbox server, as far as one looks at it from outside.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// Asked for addresses; none: the system's resolver.
+    pub name_servers: Arc<[SocketAddr]>,
+    /// How the session is secured.
+    pub security: Security,
+    /// Whom it trusts.
+    pub trust: Trust,
+    /// How to log in, if at all.
+    pub login: Option<Login>,
+    /// For each step.
+    pub timeout: Duration,
+}
+
 /// A mail path under test.
 #[derive(Clone, Debug)]
 pub struct Route {

@@ -1,7 +1,9 @@
 //! DNS, TCP and TLS as steps that are timed and fail by themselves. Decides nothing about mail.
 
+pub mod certificate;
 pub mod dial;
 pub mod dns;
 pub mod lines;
+pub mod steps;
 pub mod stream;
 pub mod tls;

@@ -10,3 +10,4 @@ pub mod outcome;
 pub mod payload;
 pub mod record;
 pub mod tag;
+pub mod visit;
