@@ -238,9 +238,10 @@ impl Call<'_> {
         loop {
             let line = self.line(lines, &format!("the answer to {shown}")).await?;
             if let Some(status) = self.status(&line) {
-                return match status {
-                    true => Ok(answer),
-                    false => Err(self.refused(shown, &line)),
+                return if status {
+                    Ok(answer)
+                } else {
+                    Err(self.refused(shown, &line))
                 };
             }
             if line.starts_with('+') && self.door.protocol == Protocol::Imap {
@@ -378,6 +379,7 @@ impl Call<'_> {
             }
             (mechanism, _) => self.authenticate(lines, mechanism, &response).await,
         };
+        self.steps.forget(secret);
         result.map_err(|failure| Failure {
             code: Code::AuthFailed,
             what: without(&failure.what, secret),

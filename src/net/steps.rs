@@ -1,6 +1,7 @@
 //! The steps of a visit as they are taken, each with its own time and the words that ended it.
 
 use crate::clock::Stamp;
+use crate::config::secret::without;
 use crate::probe::visit::{Taken, VisitStep};
 
 /// Words of one step are kept up to this many bytes.
@@ -38,6 +39,11 @@ impl Steps {
         let room = MOST_WORDS.saturating_sub(self.words.len());
         let end = words.floor_char_boundary(room);
         self.words.push_str(words.get(..end).unwrap_or_default());
+    }
+
+    /// Hides a secret that the server may have quoted.
+    pub fn forget(&mut self, secret: &str) {
+        self.words = without(&self.words, secret);
     }
 
     /// This step ends now.

@@ -2,6 +2,7 @@
 
 pub mod evidence;
 pub mod facts;
+pub mod listing;
 pub mod mail;
 pub mod manifest;
 pub mod message;
