@@ -18,8 +18,10 @@ use crate::config::diagnostic::suggest;
 use crate::config::plan::{Plan, Route, Test};
 use crate::config::value::duration;
 use crate::engine::cycle::Cycle;
+use crate::engine::ping::{self, Round};
 use crate::engine::ready::{Waiting, ready};
 use crate::engine::run::{Order, run};
+use crate::probe::name::RouteName;
 use crate::probe::outcome::{Outcome, Verdict};
 use crate::probe::payload::{Payload, Suite};
 use crate::probe::record::Document;
@@ -102,20 +104,26 @@ impl Check {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let (plan, _) = common.plan()?;
         let order = self.order(&plan)?;
+        let round = self.round(&plan);
         let identity = common.identity(&plan.signing).await?;
         if let Some(limit) = self.wait {
             wait(&plan, &order, limit, common.quiet).await?;
         }
         let stop = CancellationToken::new();
         let (tell, told) = mpsc::unbounded_channel();
-        let progress = Progress::new(order.probes(), common.quiet, false);
+        let probes = order.probes() + round.pings.len();
+        let progress = Progress::new(probes, common.quiet, false);
         let started = Stamp::now();
         let running = async {
-            let (records, ()) = tokio::join!(
-                run(&plan, order, &identity, tell, stop.clone()),
+            let (records, pinged, ()) = tokio::join!(
+                run(&plan, order, &identity, tell.clone(), stop.clone()),
+                ping::round(&plan, round, &identity.instance, tell, stop.clone()),
                 progress.follow(told)
             );
-            records
+            records.map(|mut records| {
+                records.extend(pinged);
+                records
+            })
         };
         let records = tokio::select! {
             records = running => records?,
@@ -137,7 +145,8 @@ impl Check {
 
     /// What is sent: every test of every chosen route, `count` times, routes by turns.
     fn order(&self, plan: &Plan) -> Result<Order> {
-        let known = plan.routes.values().map(|route| route.name.as_str());
+        let known = plan.routes.keys().chain(plan.pings.keys());
+        let known = known.map(RouteName::as_str);
         for name in &self.routes {
             if !known.clone().any(|known| known == name) {
                 bail!("there is no route {name:?}: {}", suggest(name, known));
@@ -169,6 +178,20 @@ impl Check {
             fail_fast: self.fail_fast,
             transcript: self.transcript,
         })
+    }
+
+    /// The chosen servers that are only spoken to, `count` times; none where payloads were asked for.
+    fn round(&self, plan: &Plan) -> Round {
+        let chosen = plan.pings.values().filter(|ping| {
+            let is_named = self.routes.iter().any(|name| name == ping.name.as_str());
+            self.payload.is_empty() && (self.routes.is_empty() || is_named)
+        });
+        let rounds = usize::try_from(self.count).unwrap_or(usize::MAX);
+        let pings = chosen.flat_map(|ping| std::iter::repeat_n(Arc::clone(ping), rounds));
+        Round {
+            pings: pings.collect(),
+            concurrency: usize::try_from(self.concurrency).unwrap_or(usize::MAX),
+        }
     }
 
     fn payloads(&self) -> Result<Vec<Payload>> {

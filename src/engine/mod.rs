@@ -6,6 +6,7 @@ pub mod cycle;
 mod flight;
 pub mod ledger;
 mod pending;
+pub mod ping;
 pub mod ready;
 pub mod run;
 mod send;

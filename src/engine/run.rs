@@ -16,13 +16,14 @@ use uuid::Uuid;
 use super::collect::Collector;
 use super::cycle::{Cycle, needs_control};
 use super::ledger::{Effect, Event, Ledger, Probe};
-use super::pending::{Pending, addresses, tagged};
+use super::pending::{Pending, Prospect, tagged};
 use super::send::{self, Job};
 use crate::clock::Stamp;
 use crate::config::plan::{Plan, Route, Test};
 use crate::judge::record;
 use crate::judge::verdict::{Case, Close};
 use crate::mailbox::{self, Sweep};
+use crate::net::blocklist::Blocklists;
 use crate::probe::facts::Blindness;
 use crate::probe::manifest::Manifest;
 use crate::probe::message::{ComposeError, compose};
@@ -162,17 +163,21 @@ pub async fn run(
     }
     let mut pending = VecDeque::new();
     let mut known = BTreeMap::new();
+    let lists = (!plan.dns.blocklists.is_empty()).then(|| Blocklists::new(&plan.dns));
     for cycle in std::mem::take(&mut order.cycles) {
         let gateway = &cycle.route.gateway;
         if !known.contains_key(&gateway.name) {
             let found = tokio::select! {
-                () = stop.cancelled() => vec![None],
-                found = addresses(gateway) => found,
+                () = stop.cancelled() => Prospect::whichever(),
+                found = Prospect::of(gateway, lists.as_ref()) => found,
             };
             known.insert(gateway.name.clone(), found);
         }
-        for address in known.get(&gateway.name).into_iter().flatten() {
-            pending.extend(Pending::of(&cycle, *address));
+        let Some(prospect) = known.get(&gateway.name) else {
+            continue;
+        };
+        for address in &prospect.addresses {
+            pending.extend(Pending::of(&cycle, *address, &prospect.listings));
         }
     }
     let mut run = Run {
@@ -324,6 +329,7 @@ impl Run<'_> {
                 transcript: self.order.transcript,
             },
             due: now,
+            listings: Arc::clone(&pending.listings),
         })
     }
 
@@ -415,6 +421,7 @@ impl Run<'_> {
             came_through: &[],
             attempts: &[],
             copies: &[],
+            listings: &[],
             bounce: None,
             close: &Close::NotStarted,
         };

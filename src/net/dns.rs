@@ -22,7 +22,7 @@ use crate::config::plan::Endpoint;
 use crate::probe::facts::Failure;
 use crate::probe::outcome::Code;
 use crate::probe::record::milliseconds;
-use crate::probe::visit::Pointer;
+use crate::probe::visit::{Exchanger, Pointer};
 
 /// So many exchangers of a domain are looked at.
 const MOST_EXCHANGERS: usize = 20;
@@ -34,15 +34,6 @@ pub struct Target {
     pub host: String,
     /// Where it listens.
     pub address: SocketAddr,
-}
-
-/// A mail exchanger of a domain (RFC 5321 §5.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exchanger {
-    /// The lower, the sooner it is tried.
-    pub preference: u16,
-    /// Its name.
-    pub host: String,
 }
 
 /// What a look-up of addresses came to.

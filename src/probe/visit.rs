@@ -83,12 +83,12 @@ impl VisitStep {
             Self::Connect => Some(Phase::Connect),
             Self::Tls => Some(Phase::Tls),
             Self::Banner => Some(Phase::Banner),
-            Self::Ehlo => Some(Phase::Ehlo),
+            Self::Ehlo | Self::Capability => Some(Phase::Ehlo),
             Self::Starttls => Some(Phase::Starttls),
             Self::Auth => Some(Phase::Auth),
             Self::Mail => Some(Phase::Mail),
             Self::Rcpt => Some(Phase::Rcpt),
-            Self::Capability | Self::Rset | Self::Quit => None,
+            Self::Rset | Self::Quit => None,
         }
     }
 }
@@ -111,6 +111,8 @@ pub enum VisitEnd {
     Answered,
     /// A 4xx or 5xx reply at this step.
     Refused(VisitStep, Reply),
+    /// It was cut off, or never begun.
+    Interrupted,
     /// This step came to nothing.
     Broken(VisitStep, Failure),
 }
@@ -135,9 +137,11 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// How long its steps took together.
+    /// How long it took until everything was answered; the way out does not count.
     pub fn took(&self) -> Duration {
-        self.steps.iter().map(|step| step.took).sum()
+        let steps = self.steps.iter();
+        let steps = steps.filter(|taken| taken.step.phase().is_some());
+        steps.map(|taken| taken.took).sum()
     }
 }
 
@@ -190,4 +194,42 @@ pub struct Pointer {
     pub problem: Option<String>,
     /// How long asking took; it is not part of the visit's time.
     pub ms: f64,
+}
+
+/// What a visit found, as the result document gives it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct VisitRecord {
+    /// The name that the certificate must be for.
+    pub host: String,
+    /// The domain's mail exchangers, where they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exchangers: Vec<Exchanger>,
+    /// What the address is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<Pointer>,
+    /// The session's TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFacts>,
+    /// Every step, with the server's own words.
+    pub steps: Vec<StepRecord>,
+}
+
+/// One step of a visit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StepRecord {
+    /// Which.
+    pub name: VisitStep,
+    /// How long it took.
+    pub ms: f64,
+    /// The server's own words; what came of it where no server spoke.
+    pub text: String,
+}
+
+/// A mail exchanger of a domain (RFC 5321 §5.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Exchanger {
+    /// The lower, the sooner it is tried.
+    pub preference: u16,
+    /// Its name.
+    pub host: String,
 }

@@ -393,6 +393,7 @@ impl Capabilities {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tokio::io::AsyncWriteExt;
 
     use super::*;
 
