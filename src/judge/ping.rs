@@ -6,7 +6,7 @@ use super::evidence::named_blocklist;
 use super::reason::{human, listed, remedy, shown, with_remedy};
 use super::record::{Identity, blocklists, plain};
 use super::verdict::{Judgement, code_before_mail};
-use crate::config::plan::Ping;
+use crate::config::plan::{Ping, PingServer, Trust};
 use crate::probe::evidence::Evidence;
 use crate::probe::facts::Reply;
 use crate::probe::listing::Listing;
@@ -67,12 +67,21 @@ impl PingCase<'_> {
     /// What is wrong with the certificate though the session went on.
     fn certificate(&self) -> Option<String> {
         let tls = self.visit.tls.as_ref()?;
-        if let Some(problem) = &tls.problem {
+        if let Some(problem) = tls.problem.as_ref().filter(|_| self.verifies()) {
             return Some(format!("its certificate does not verify: {problem}"));
         }
         let left = self.left(tls)?;
         (left < self.ping.certificate_warn)
             .then(|| format!("its certificate ends {}", within(left)))
+    }
+
+    /// Whether what does not verify is held against the server.
+    fn verifies(&self) -> bool {
+        let trust = match &self.ping.server {
+            PingServer::Smtp(gateway) => &gateway.trust,
+            PingServer::Mailbox(door) => &door.trust,
+        };
+        *trust != Trust::Anybody
     }
 
     /// The time that the certificates are still valid.
@@ -84,7 +93,7 @@ impl PingCase<'_> {
     /// The sentence.
     fn reason(&self, judgement: Judgement) -> String {
         let where_to = self.where_to();
-        let took = human(self.visit.took());
+        let took = short(self.visit.took());
         match &self.visit.end {
             VisitEnd::Broken(step, failure) => {
                 let what = with_remedy(&failure.what, failure.remedy);
@@ -152,7 +161,7 @@ impl PingCase<'_> {
 
     fn step_took(&self, step: VisitStep) -> String {
         let taken = self.visit.steps.iter().rfind(|taken| taken.step == step);
-        taken.map_or_else(String::new, |taken| format!(" after {}", human(taken.took)))
+        taken.map_or_else(String::new, |taken| format!(" after {}", short(taken.took)))
     }
 
     /// Such as `; 2.1 s of it at banner`.
@@ -160,7 +169,7 @@ impl PingCase<'_> {
         let steps = self.visit.steps.iter();
         let slowest = steps.max_by_key(|taken| taken.took);
         slowest.map_or_else(String::new, |taken| {
-            format!("; {} of it at {}", human(taken.took), taken.step.as_str())
+            format!("; {} of it at {}", short(taken.took), taken.step.as_str())
         })
     }
 
@@ -227,15 +236,13 @@ impl PingCase<'_> {
             duplicates: 0,
             phases: self.phases(),
             attempts: vec![attempt],
-            smtp: matches!(self.ping.server, crate::config::plan::PingServer::Smtp(_)).then(|| {
-                Smtp {
-                    host: host.clone(),
-                    address: *address,
-                    tls: tls.as_ref().and_then(|tls| tls.protocol.clone()),
-                    code: reply.map(|reply| reply.code),
-                    enhanced: reply.and_then(Reply::enhanced),
-                    text: reply.map(|reply| plain(&reply.text())),
-                }
+            smtp: matches!(self.ping.server, PingServer::Smtp(_)).then(|| Smtp {
+                host: host.clone(),
+                address: *address,
+                tls: tls.as_ref().and_then(|tls| tls.protocol.clone()),
+                code: reply.map(|reply| reply.code),
+                enhanced: reply.and_then(Reply::enhanced),
+                text: reply.map(|reply| plain(&reply.text())),
             }),
             copies: Vec::new(),
             evidence: Evidence {
@@ -283,6 +290,15 @@ fn refused(step: VisitStep, reply: &Reply) -> (Outcome, Verdict, Code) {
     match named_blocklist(&reply.raw) {
         Some(_) => (outcome, verdict, Code::Blocklisted),
         None => (outcome, verdict, code),
+    }
+}
+
+/// Such as `0.4 ms`: steps are often that short.
+fn short(duration: Duration) -> String {
+    if duration < Duration::from_millis(10) {
+        format!("{:.1} ms", milliseconds(duration))
+    } else {
+        human(duration)
     }
 }
 

@@ -124,34 +124,19 @@ impl Dns {
         Ok(addresses)
     }
 
+    /// Whether a name has mail exchangers of its own, or says that it takes no mail.
+    pub async fn has_exchangers(&self, domain: &str, limit: Duration) -> bool {
+        let found = self.mx(domain, limit).await;
+        found.is_ok_and(|found| !found.is_empty())
+    }
+
     /// The mail exchangers of a domain in the order they are to be tried; the domain itself where it names none.
     pub async fn exchangers(
         &self,
         domain: &str,
         limit: Duration,
     ) -> Result<Vec<Exchanger>, Failure> {
-        let resolver = self.resolver(limit)?;
-        let looked_up = async {
-            match resolver.mx_lookup(absolute(domain)).await {
-                Ok(found) => Ok(found.answers().to_vec()),
-                // A name without exchangers, or with an address alone.
-                Err(error) if error.is_no_records_found() && !error.is_nx_domain() => {
-                    Ok(Vec::new())
-                }
-                Err(error) => Err(failed(domain, &explain(&error))),
-            }
-        };
-        let records = within(limit, domain, looked_up).await?;
-        let mut exchangers: Vec<_> = records
-            .iter()
-            .filter_map(|record| match &record.data {
-                RData::MX(mx) => Some(Exchanger {
-                    preference: mx.preference,
-                    host: mx.exchange.to_utf8().trim_end_matches('.').to_owned(),
-                }),
-                _ => None,
-            })
-            .collect();
+        let mut exchangers = self.mx(domain, limit).await?;
         if exchangers.is_empty() {
             return Ok(vec![Exchanger {
                 preference: 0,
@@ -169,6 +154,30 @@ impl Dns {
         exchangers.sort_by_key(|exchanger| (exchanger.preference, drawn()));
         exchangers.truncate(MOST_EXCHANGERS);
         Ok(exchangers)
+    }
+
+    /// The MX records of a name as they are; of the null MX (RFC 7505) the host is empty.
+    async fn mx(&self, domain: &str, limit: Duration) -> Result<Vec<Exchanger>, Failure> {
+        let resolver = self.resolver(limit)?;
+        let looked_up = async {
+            match resolver.mx_lookup(absolute(domain)).await {
+                Ok(found) => Ok(found.answers().to_vec()),
+                // A name without exchangers, or with an address alone.
+                Err(error) if error.is_no_records_found() && !error.is_nx_domain() => {
+                    Ok(Vec::new())
+                }
+                Err(error) => Err(failed(domain, &explain(&error))),
+            }
+        };
+        let records = within(limit, domain, looked_up).await?;
+        let exchangers = records.iter().filter_map(|record| match &record.data {
+            RData::MX(mx) => Some(Exchanger {
+                preference: mx.preference,
+                host: mx.exchange.to_utf8().trim_end_matches('.').to_owned(),
+            }),
+            _ => None,
+        });
+        Ok(exchangers.collect())
     }
 
     /// The names of an address (PTR), and whether one of them leads back to it.

@@ -300,7 +300,11 @@ impl ServerCertVerifier for Witness {
                 .take(MOST_SHOWN)
                 .map(|it| it.clone().into_owned())
                 .collect(),
-            problem: verified.as_ref().err().map(|error| described(error).0),
+            problem: verified.as_ref().err().map(|error| {
+                let (what, remedy) = described(error);
+                let what = what.trim_start_matches("invalid peer certificate: ");
+                format!("{what} — {remedy}")
+            }),
         };
         match self.seen.lock() {
             Ok(mut seen) => *seen = testimony,

@@ -434,7 +434,7 @@ fn wrapped(out: &mut String, text: &str, width: Option<usize>) -> fmt::Result {
 }
 
 /// Milliseconds for a person: `0.4 ms`, `12 ms`, `3.2 s`.
-fn of_ms(ms: f64) -> String {
+pub(super) fn of_ms(ms: f64) -> String {
     if ms < 10.0 {
         format!("{ms:.1} ms")
     } else {
