@@ -30,12 +30,17 @@ use crate::probe::outcome::Verdict;
 use crate::probe::record::Record;
 use crate::report::{document, json, ping as human};
 
+const PASSWORD_HELP: &str = "File with the password [default: $MAILROBIN_PASSWORD holds it]";
 /// A visit has no more steps than this.
 const MOST_STEPS: u32 = 15;
 /// Where the password is looked for if no option says where.
 const PASSWORD: &str = "MAILROBIN_PASSWORD";
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(super) struct Ping {
     /// HOST[:PORT], or smtp://, smtps://, submission://, imap://, imaps://, pop3:// or pop3s:// before it
     ///
@@ -72,8 +77,7 @@ pub(super) struct Ping {
     /// Log in as this user
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
-    #[doc = "File with the password [default: $MAILROBIN_PASSWORD holds it]"]
-    #[arg(long, value_name = "FILE", requires = "username")]
+    #[arg(long, value_name = "FILE", requires = "username", help = PASSWORD_HELP)]
     password_file: Option<PathBuf>,
     /// Log in though TLS is absent or unverified
     #[arg(long, requires = "username")]
