@@ -65,6 +65,7 @@ impl Case<'_> {
             round_trip_ms: self.round_trip().map(milliseconds),
             deferral_ms: milliseconds(self.deferral()),
             deadline_ms: milliseconds(self.route.deadline),
+            warn_after_ms: self.route.warn_after.map(milliseconds),
             late: copy.is_some_and(|copy| !self.in_time(copy)),
             duplicates: self.copies.len().saturating_sub(1),
             phases: self.phases(),
