@@ -11,7 +11,9 @@ mod lab;
 mod paths;
 mod payloads;
 mod progress;
+mod report;
 mod state;
+mod wait;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;

@@ -9,3 +9,4 @@ mod pending;
 pub mod ready;
 pub mod run;
 mod send;
+pub mod unstarted;

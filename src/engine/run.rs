@@ -18,13 +18,12 @@ use super::cycle::{Cycle, needs_control};
 use super::ledger::{Effect, Event, Ledger, Probe};
 use super::pending::{Pending, addresses, tagged};
 use super::send::{self, Job};
+use super::unstarted::record_of;
 use crate::clock::Stamp;
 use crate::config::plan::{Plan, Route, Test};
 use crate::judge::record;
-use crate::judge::verdict::{Case, Close};
 use crate::mailbox::{self, Sweep};
 use crate::probe::facts::Blindness;
-use crate::probe::manifest::Manifest;
 use crate::probe::message::{ComposeError, compose};
 use crate::probe::name::{GatewayName, MailboxName};
 use crate::probe::outcome::Verdict;
@@ -406,24 +405,13 @@ impl Run<'_> {
     /// The record of a probe that was never begun.
     fn skipped(&self, route: &Route, test: &Test) -> Result<Record, RunError> {
         let now = Stamp::now();
-        let case = Case {
-            route,
-            sample: &test.sample,
-            manifest: &Manifest::nothing(),
-            expect: &test.expect,
-            control: None,
-            came_through: &[],
-            attempts: &[],
-            copies: &[],
-            bounce: None,
-            close: &Close::NotStarted,
-        };
-        Ok(case.record(record::Identity {
+        let who = record::Identity {
             id: self.mint(now)?.id(),
             instance: &self.identity.instance,
             due_at: now.wall,
             began_at: None,
-        }))
+        };
+        Ok(record_of(route, test, who))
     }
 
     fn mint(&self, now: Stamp) -> Result<Tag, RunError> {

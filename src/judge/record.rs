@@ -27,7 +27,7 @@ pub struct Identity<'a> {
 }
 
 /// What peers say may hold characters that would steer a terminal: they are replaced. Line breaks stay.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }
 
