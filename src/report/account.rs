@@ -6,17 +6,19 @@ use std::borrow::Cow;
 use crate::judge::reason::human;
 use crate::probe::record::{AttemptRecord, CopyRecord, Record};
 
-/// `text` on one line, without characters that steer terminals or that XML and YAML forbid.
+/// `text` on one line, without characters that XML and YAML forbid, or that make a terminal or a viewer show something else.
 pub(super) fn line(text: &str) -> String {
-    lines(text).replace(['\n', '\t', '\u{2028}', '\u{2029}'], " ")
+    lines(text).replace('\n', " ")
 }
 
 /// The same with its line breaks kept.
 pub(super) fn lines(text: &str) -> String {
     let is_forbidden = |c: char| {
-        (c.is_control() && !matches!(c, '\n' | '\t')) || matches!(c, '\u{fffe}' | '\u{ffff}')
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
     };
-    text.replace(is_forbidden, "\u{fffd}")
+    text.replace(['\t', '\u{2028}', '\u{2029}'], " ")
+        .replace(is_forbidden, "\u{fffd}")
 }
 
 /// As much of `text` as fits into so many bytes, with a sign where something was left out.
@@ -49,10 +51,10 @@ pub(super) fn milliseconds(ms: f64) -> String {
     human(std::time::Duration::from_secs_f64((ms / 1000.0).max(0.0)))
 }
 
-/// What the server that refused it said, or what went wrong instead.
+/// What the server that refused it said, or what went wrong instead, where the reason does not say it all.
 pub(super) fn words(probe: &Record) -> Option<String> {
     let last = probe.attempts.last()?;
-    (!last.text.is_empty()).then(|| lines(&last.text))
+    (!probe.reason.contains(&last.text)).then(|| lines(&last.text))
 }
 
 /// All that is worth reading of a probe; its JSON has the rest.
@@ -106,8 +108,11 @@ fn attempt(attempt: &AttemptRecord) -> String {
     } = attempt;
     let peer = address.map_or_else(|| "no peer".to_owned(), |address| address.to_string());
     let code = code.map_or_else(String::new, |code| format!(" {code}"));
-    let text = text.replace('\n', "\n  ");
-    format!("attempt: {peer}, {phase}{code}: {text}")
+    let text = match text.as_str() {
+        "" => String::new(),
+        text => format!(": {}", text.replace('\n', "\n  ")),
+    };
+    format!("attempt: {peer}, {phase}{code}{text}")
 }
 
 fn copy(copy: &CopyRecord) -> String {

@@ -10,7 +10,9 @@ use crate::probe::evidence::StoppedBy;
 use crate::probe::outcome::Verdict;
 use crate::probe::record::{Document, Record, Summary};
 
-/// So much of a reason stands in the table.
+/// So much is shown of a name.
+const NAME: usize = 200;
+/// So much of a reason, or a sum, stands in the table.
 const REASON: usize = 600;
 /// So much is told of one test.
 const ACCOUNT: usize = 8 * 1024;
@@ -86,16 +88,20 @@ fn row(out: &mut String, test: &TestRecords<'_>) -> fmt::Result {
         out,
         "| {} | {} | {} | {outcome} | {time} | {of}{} \\[{code}\\] |",
         badge(test.verdict()),
-        inline(test.route.as_str()),
-        inline(&test.name()),
+        inline(&cut(test.route.as_str(), NAME)),
+        inline(&cut(&test.name(), NAME)),
         inline(&cut(reason, REASON)),
     )
 }
 
 fn filters(out: &mut String, matrix: &Matrix<'_>) -> fmt::Result {
-    writeln!(out, "\n### Filters on {}\n", inline(matrix.route))?;
+    writeln!(
+        out,
+        "\n### Filters on {}\n",
+        inline(&cut(matrix.route, NAME))
+    )?;
     for sum in &matrix.sums {
-        writeln!(out, "- {}", inline(sum))?;
+        writeln!(out, "- {}", inline(&cut(sum, REASON)))?;
     }
     writeln!(
         out,
@@ -110,7 +116,7 @@ fn filters(out: &mut String, matrix: &Matrix<'_>) -> fmt::Result {
         writeln!(
             out,
             "| {} | {} | {} | {}{share} | {stopped_by} |",
-            inline(&row.payload),
+            inline(&cut(&row.payload, NAME)),
             row.probe.class().as_str(),
             badge(row.verdict),
             row.probe.outcome,
@@ -127,8 +133,8 @@ fn details(out: &mut String, test: &TestRecords<'_>) -> fmt::Result {
         out,
         "\n### {} {} {}\n",
         badge(test.verdict()),
-        inline(test.route.as_str()),
-        inline(&test.name())
+        inline(&cut(test.route.as_str(), NAME)),
+        inline(&cut(&test.name(), NAME))
     )?;
     let account = account(probe);
     let account = cut(&account, ACCOUNT);
