@@ -12,7 +12,9 @@ mod paths;
 mod payloads;
 mod ping;
 mod progress;
+mod report;
 mod state;
+mod wait;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;

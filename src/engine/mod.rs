@@ -10,3 +10,4 @@ pub mod ping;
 pub mod ready;
 pub mod run;
 mod send;
+pub mod unstarted;

@@ -90,20 +90,20 @@ pub async fn ping(
 
 /// What a round of pings is to do.
 #[derive(Clone, Debug)]
-pub struct Round {
+pub(super) struct Round {
     /// Whom to speak to; each so many times as it stands here.
-    pub pings: Vec<Arc<Ping>>,
+    pub(super) pings: Vec<Arc<Ping>>,
     /// So many at once.
-    pub concurrency: usize,
+    pub(super) concurrency: usize,
 }
 
 /// Pings all of them, each on every address where its gateway wants that. What `stop` cuts off is in the records too.
-pub async fn round(
+pub(super) async fn round(
     plan: &Plan,
     round: Round,
     instance: &str,
-    progress: mpsc::UnboundedSender<Progress>,
-    stop: CancellationToken,
+    progress: &mpsc::UnboundedSender<Progress>,
+    stop: &CancellationToken,
 ) -> Vec<Record> {
     let lists = Arc::new(Blocklists::new(&plan.dns));
     let slots = Arc::new(Semaphore::new(round.concurrency));
@@ -121,7 +121,7 @@ pub async fn round(
                 let who = (instance.as_str(), due_at);
                 let record = tokio::select! {
                     biased;
-                    () = stop.cancelled() => interrupted(&it, who),
+                    () = stop.cancelled() => without(&it, VisitEnd::Interrupted, who),
                     record = ping(&it, address, Some(&lists), who) => record,
                 };
                 // Whether anybody watches is no concern of the run.
@@ -138,8 +138,8 @@ pub async fn round(
     records.into_values().flatten().collect()
 }
 
-/// The record of a visit that was cut off, or never begun.
-fn interrupted(ping: &Ping, (instance, due_at): (&str, Timestamp)) -> Record {
+/// The record of a ping without a visit: one that was cut off, or never begun.
+pub(super) fn without(ping: &Ping, end: VisitEnd, (instance, due_at): (&str, Timestamp)) -> Record {
     let now = Stamp::now();
     let visit = Visit {
         started: now,
@@ -148,7 +148,7 @@ fn interrupted(ping: &Ping, (instance, due_at): (&str, Timestamp)) -> Record {
         address: None,
         steps: Vec::new(),
         tls: None,
-        end: VisitEnd::Interrupted,
+        end,
     };
     let case = PingCase {
         ping,

@@ -40,6 +40,7 @@ impl PingCase<'_> {
             VisitEnd::Broken(_, failure) => (Outcome::Unsent, Verdict::Fail, failure.code),
             VisitEnd::Refused(step, reply) => refused(*step, reply),
             VisitEnd::Interrupted => (Outcome::Unfinished, Verdict::Unknown, Code::Interrupted),
+            VisitEnd::NotStarted => (Outcome::Skipped, Verdict::Unknown, Code::NotStarted),
             VisitEnd::Answered => self.answered(),
         };
         Judgement {
@@ -112,6 +113,7 @@ impl PingCase<'_> {
                 let at = step.as_str().to_uppercase();
                 format!("{where_to} {did} at {at}{}: {said}", self.step_took(*step))
             }
+            VisitEnd::NotStarted => "it was not begun: the run ended before".into(),
             VisitEnd::Interrupted => {
                 "the run was interrupted, or its --timeout was over, before this came to its end"
                     .into()
@@ -186,7 +188,7 @@ impl PingCase<'_> {
             end,
         } = self.visit;
         let (at, reply, failure) = match end {
-            VisitEnd::Answered | VisitEnd::Interrupted => {
+            VisitEnd::Answered | VisitEnd::Interrupted | VisitEnd::NotStarted => {
                 (steps.last().map(|taken| taken.step), None, None)
             }
             VisitEnd::Refused(step, reply) => (Some(*step), Some(reply), None),
@@ -232,6 +234,7 @@ impl PingCase<'_> {
                 .then(|| milliseconds(self.visit.took())),
             deferral_ms: 0.0,
             deadline_ms: milliseconds(self.ping.deadline),
+            warn_after_ms: self.ping.warn_after.map(milliseconds),
             late: judgement.code == Code::Late,
             duplicates: 0,
             phases: self.phases(),

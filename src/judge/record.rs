@@ -28,7 +28,7 @@ pub struct Identity<'a> {
 }
 
 /// What peers say may hold characters that would steer a terminal: they are replaced. Line breaks stay.
-pub(super) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }
 
@@ -66,6 +66,7 @@ impl Case<'_> {
             round_trip_ms: self.round_trip().map(milliseconds),
             deferral_ms: milliseconds(self.deferral()),
             deadline_ms: milliseconds(self.route.deadline),
+            warn_after_ms: self.route.warn_after.map(milliseconds),
             late: copy.is_some_and(|copy| !self.in_time(copy)),
             duplicates: self.copies.len().saturating_sub(1),
             phases: self.phases(),

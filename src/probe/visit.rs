@@ -111,8 +111,10 @@ pub enum VisitEnd {
     Answered,
     /// A 4xx or 5xx reply at this step.
     Refused(VisitStep, Reply),
-    /// It was cut off, or never begun.
+    /// It was cut off.
     Interrupted,
+    /// It was never begun.
+    NotStarted,
     /// This step came to nothing.
     Broken(VisitStep, Failure),
 }
