@@ -211,9 +211,10 @@ fn what_a_run_prints_and_keeps_does_not_hold_one() {
         let show = bed.run(&["config", "show", "-c", "lab.toml"]);
         needles.must_not_be_in("config show", &show.stdout);
         let suites = "--payload antivirus --payload spam --payload rspamd --payload policy";
+        let reports = "--report=junit=j --report=tap=t --report=nagios=n --report=markdown=m --report=github=g";
         for format in ["--format=human -q", "--format=json --log-format=json -v"] {
             let arguments = format!(
-                "check -c lab.toml {suites} --linger=0 --deadline=20s --transcript {format}"
+                "check -c lab.toml {suites} --linger=0 --deadline=20s --transcript {reports} {format}"
             );
             let arguments: Vec<_> = arguments.split(' ').collect();
             let check = bed.run(&arguments);
