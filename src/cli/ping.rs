@@ -22,8 +22,8 @@ use crate::config::plan::{
 };
 use crate::config::secret::Secret;
 use crate::config::value::duration;
+use crate::engine::blocklists::Blocklists;
 use crate::engine::ping::{addresses, ping};
-use crate::net::blocklist::Blocklists;
 use crate::net::dns::Dns;
 use crate::probe::message;
 use crate::probe::outcome::Verdict;
@@ -175,7 +175,7 @@ impl Ping {
         let started = Stamp::now();
         let mut records = Vec::new();
         let visiting = async {
-            let mut next = Instant::now();
+            let mut next = Instant::from_std(Stamp::now().mono);
             for number in 1..=self.count {
                 sleep_until(next).await;
                 next += self.interval;

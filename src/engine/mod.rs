@@ -1,6 +1,7 @@
 //! The engine joins the two halves: it sends, collects, and keeps one ledger of what is in flight. Time, tasks and
 //! channels are here; what any of it means is decided by the ledger and the judge.
 
+pub mod blocklists;
 mod collect;
 pub mod cycle;
 mod flight;

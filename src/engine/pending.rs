@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use lettre::Address;
 
+use super::blocklists::Blocklists;
 use super::cycle::Cycle;
 use super::settle::Slot;
 use crate::config::plan::{Gateway, Route, Test};
-use crate::net::blocklist::Blocklists;
 use crate::net::dns::Dns;
 use crate::probe::listing::Listing;
 use crate::probe::tag::Tag;

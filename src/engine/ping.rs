@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::blocklists::Blocklists;
 use super::run::Progress;
 use super::settle::{self, supersede};
 use crate::clock::Stamp;
@@ -19,7 +20,6 @@ use crate::config::plan::{Ping, PingServer, Plan};
 use crate::judge::ping::PingCase;
 use crate::judge::record::Identity;
 use crate::mailbox;
-use crate::net::blocklist::Blocklists;
 use crate::net::dns::{Dns, Target};
 use crate::probe::facts::Failure;
 use crate::probe::outcome::Verdict;
@@ -111,7 +111,9 @@ pub(super) async fn round(
     stop: &CancellationToken,
 ) -> Vec<Record> {
     let lists = Arc::new(Blocklists::new(&plan.dns));
-    let slots = Arc::new(Semaphore::new(round.concurrency));
+    let slots = Arc::new(Semaphore::new(
+        round.concurrency.min(Semaphore::MAX_PERMITS),
+    ));
     let due_at = Stamp::now().wall;
     let until = Instant::now() + round.settle;
     let mut visiting = JoinSet::new();

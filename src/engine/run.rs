@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::blocklists::Blocklists;
 use super::collect::Collector;
 use super::cycle::{Cycle, needs_control};
 use super::ledger::{Effect, Event, Ledger, Probe};
@@ -25,7 +26,6 @@ use crate::clock::Stamp;
 use crate::config::plan::{Ping, Plan, Route, Test};
 use crate::judge::record;
 use crate::mailbox::{self, Sweep};
-use crate::net::blocklist::Blocklists;
 use crate::probe::facts::Blindness;
 use crate::probe::message::{ComposeError, compose};
 use crate::probe::name::{GatewayName, MailboxName};

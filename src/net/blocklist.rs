@@ -1,119 +1,18 @@
-//! Asking blocklists about an address (RFC 5782): its octets reversed in front of the list's zone, answers in 127.0.0.0/8.
+//! Asking a blocklist about an address (RFC 5782): its octets reversed in front of the list's zone, answers in 127.0.0.0/8.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-use tokio::task::JoinSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use super::dns::{Answers, Dns};
-use crate::config::plan::DnsPlan;
-use crate::probe::facts::is_local;
 use crate::probe::listing::{Listing, Standing};
 
-/// A listing is believed for so long: the big lists ask for no more than that, and turn frequent askers away.
-const FRESH: Duration = Duration::from_mins(15);
 /// Evidence never waits longer than this for a list.
 const LIMIT: Duration = Duration::from_secs(5);
 /// So much of a list's words is kept.
 const MOST_WORDS: usize = 300;
 
-/// Asks lists, and remembers what they said.
-pub struct Blocklists {
-    dns: Dns,
-    zones: Vec<String>,
-    sending_address: Option<IpAddr>,
-    known: Mutex<BTreeMap<(IpAddr, String), (Instant, Listing)>>,
-}
-
-impl Blocklists {
-    /// Asks the lists of a plan.
-    pub fn new(plan: &DnsPlan) -> Self {
-        Self {
-            dns: Dns::new(Arc::clone(&plan.servers)),
-            zones: plan.blocklists.clone(),
-            sending_address: plan.sending_address,
-            known: Mutex::default(),
-        }
-    }
-
-    /// What each list says of the address that this peer sees us come from.
-    pub async fn towards(&self, peer: SocketAddr) -> Vec<Listing> {
-        if self.zones.is_empty() {
-            return Vec::new();
-        }
-        let ours = self.sending_address.or_else(|| local_towards(peer));
-        match ours {
-            Some(address) if !is_local(address) => self.ask(address).await,
-            _ => self.unasked(ours),
-        }
-    }
-
-    /// No list knows private addresses.
-    fn unasked(&self, address: Option<IpAddr>) -> Vec<Listing> {
-        let ours = address.map_or_else(String::new, |address| format!(", {address},"));
-        let text = format!(
-            "not asked: the address we send from{ours} is not a public one; write the one that the world sees in [dns] sending_address"
-        );
-        let listing = |zone: &String| Listing {
-            list: zone.clone(),
-            address,
-            standing: Standing::Unknown,
-            answers: Vec::new(),
-            text: Some(text.clone()),
-        };
-        self.zones.iter().map(listing).collect()
-    }
-
-    /// What each list says of this address, in the order of the config.
-    async fn ask(&self, address: IpAddr) -> Vec<Listing> {
-        let mut said = BTreeMap::new();
-        let mut asking = JoinSet::new();
-        for (at, zone) in self.zones.iter().enumerate() {
-            if let Some(listing) = self.remembered(address, zone) {
-                said.insert(at, listing);
-                continue;
-            }
-            let (dns, zone) = (self.dns.clone(), zone.clone());
-            asking.spawn(async move { (at, ask(&dns, &zone, address).await) });
-        }
-        while let Some(answered) = asking.join_next().await {
-            let Ok((at, listing)) = answered else {
-                continue;
-            };
-            self.remember(address, &listing);
-            said.insert(at, listing);
-        }
-        said.into_values().collect()
-    }
-
-    fn remembered(&self, address: IpAddr, zone: &str) -> Option<Listing> {
-        let known = self.known.lock().ok()?;
-        let (when, listing) = known.get(&(address, zone.to_owned()))?;
-        (when.elapsed() < FRESH).then(|| listing.clone())
-    }
-
-    fn remember(&self, address: IpAddr, listing: &Listing) {
-        if let Ok(mut known) = self.known.lock() {
-            let said = (Instant::now(), listing.clone());
-            known.insert((address, listing.list.clone()), said);
-        }
-    }
-}
-
-/// The address of ours that packets to this peer come from. Nothing is sent.
-fn local_towards(peer: SocketAddr) -> Option<IpAddr> {
-    let any: IpAddr = match peer {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect(peer).ok()?;
-    Some(socket.local_addr().ok()?.ip())
-}
-
-async fn ask(dns: &Dns, zone: &str, address: IpAddr) -> Listing {
+/// What this list says of this address.
+pub async fn ask(dns: &Dns, zone: &str, address: IpAddr) -> Listing {
     let name = format!("{}.{zone}", reversed(address));
     let mut listing = Listing {
         list: zone.to_owned(),

@@ -1,7 +1,7 @@
 //! From an address to a stream: TCP connect, TLS, each a step with its own time, limit and words.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -73,4 +73,15 @@ pub fn seconds(limit: Duration) -> String {
         "{:#}",
         jiff::SignedDuration::try_from(limit).unwrap_or_default()
     )
+}
+
+/// The address of ours that packets to this peer come from. Nothing is sent.
+pub fn local_towards(peer: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = match peer {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(peer).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }

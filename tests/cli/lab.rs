@@ -57,7 +57,7 @@ impl Lab {
     }
 
     /// Says a command and waits for the answer that holds `answer`.
-    fn say(&mut self, command: &str, answer: &str) {
+    pub(crate) fn say(&mut self, command: &str, answer: &str) {
         writeln!(self.commands, "{command}").unwrap();
         let mut line = String::new();
         while !line.contains(answer) {

@@ -26,5 +26,6 @@ mod readme;
 mod reports;
 mod schema;
 mod secrets;
+mod settle;
 mod words;
 mod writers;
