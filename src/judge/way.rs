@@ -129,10 +129,12 @@ impl Way {
     }
 
     fn tell(&mut self, span: Span, names: &Names, of_ms: f64, copy: &Copy, own_skew: Option<f64>) {
+        let middle = f64::midpoint(span.least, span.most);
         let (ms, about) = if span.most - span.least <= EXACT {
-            (f64::midpoint(span.least, span.most), "")
+            (middle, "")
         } else {
-            let seconds = (f64::midpoint(span.least, span.most) / 1000.0).round();
+            let stated = self.stated(span).unwrap_or(middle);
+            let seconds = (stated.clamp(span.least, span.most) / 1000.0).round();
             (seconds * 1000.0, "about ")
         };
         let ms = ms.min(of_ms);
@@ -164,6 +166,15 @@ impl Way {
             ms,
             of_ms,
         });
+    }
+
+    /// How long a span took as the hosts at its ends state it.
+    fn stated(&self, span: Span) -> Option<f64> {
+        let (Point::Hop(from), Point::Hop(to)) = (span.from, span.to) else {
+            return None;
+        };
+        let (from, to) = (self.hops.get(from)?.at?, self.hops.get(to)?.at?);
+        Some(signed_milliseconds(to.duration_since(from)))
     }
 
     /// Whose clocks are off.
