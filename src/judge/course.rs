@@ -34,6 +34,9 @@ pub(super) const UNNOTICED: f64 = 600_000.0;
 /// How long before it can be seen a mailbox may say that a message was delivered.
 const INDEXING: f64 = 2000.0;
 
+/// The host that stands for the mailbox.
+const MAILBOX: usize = usize::MAX;
+
 /// What is known of the times of one copy.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Course {
@@ -151,11 +154,6 @@ struct Spot {
 }
 
 impl Course {
-    /// The host that stands for the mailbox.
-    fn mailbox(&self) -> usize {
-        usize::MAX
-    }
-
     /// Where the most time went.
     pub(super) fn slowest(&self) -> Found {
         let mut hosts: Vec<_> = self
@@ -164,7 +162,7 @@ impl Course {
             .filter(|hop| hop.at.is_some())
             .map(|hop| hop.host)
             .collect();
-        hosts.extend(self.delivered.map(|_| self.mailbox()));
+        hosts.extend(self.delivered.map(|_| MAILBOX));
         hosts.sort_unstable();
         hosts.dedup();
         let fits = |slack, wrong: &[Wrong]| -> Vec<(Wrong, Vec<Spot>)> {
@@ -229,7 +227,7 @@ impl Course {
 
     /// Whether a host's clock was held against ours, and is right.
     fn is_checked(&self, host: usize) -> bool {
-        if host == self.mailbox() {
+        if host == MAILBOX {
             return self
                 .delivered
                 .is_some_and(|said| said.at + said.grain >= self.looked - INDEXING);
@@ -282,7 +280,7 @@ impl Course {
                 aside,
             });
         }
-        let (mut lo, hi, aside) = place(self.mailbox(), self.delivered);
+        let (mut lo, hi, aside) = place(MAILBOX, self.delivered);
         if aside {
             // It came after a look that did not show it.
             lo = lo.max(self.looked);

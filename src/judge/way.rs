@@ -181,7 +181,7 @@ impl Way {
     fn skewed(&self, names: &Names, own: Option<f64>) -> String {
         let told = |whose: &str, skew: f64| {
             let side = if skew > 0.0 { "ahead" } else { "behind" };
-            format!("{whose} is {} {side}", of(skew.abs()))
+            format!("{whose} is about {} {side}", of(skew.abs()))
         };
         let hops = self.hops.iter().zip(&names.hops);
         let skewed: BTreeMap<_, _> = hops

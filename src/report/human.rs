@@ -284,7 +284,7 @@ fn hops(out: &mut String, evidence: &Evidence) -> fmt::Result {
         };
         let skew = hop.skew_ms.map_or_else(String::new, |skew| {
             let side = if skew > 0.0 { "ahead" } else { "behind" };
-            format!("  its clock is {} {side}", of_ms(skew.abs()))
+            format!("  its clock is about {} {side}", of_ms(skew.abs()))
         });
         let line = format!(
             "{INDENT}→ {:width$}  {protocol:8} {delay}{skew}",

@@ -20,7 +20,7 @@ const RESULTS: usize = 50;
 const KEPT: usize = 200;
 
 /// The results that count: those of the servers that are named as trusted, or else of the topmost field.
-pub(super) fn read(mail: &Mail<'_>, trusted: &[String]) -> Authentication {
+pub fn authentication(mail: &Mail<'_>, trusted: &[String]) -> Authentication {
     let mut found = Authentication::default();
     let mut results = Vec::new();
     let fields = mail.fields();
@@ -72,7 +72,7 @@ impl Stated {
                 // The authserv-id, and perhaps a version behind it.
                 Some(((name, None), _)) if is_first => stated.by = Some(name.as_str().into()),
                 Some(((method, Some(result)), rest)) => {
-                    stated.results.push(result_of(method, result, rest))
+                    stated.results.push(result_of(method, result, rest));
                 }
                 Some(((_, None), _)) | None => {}
             }
@@ -130,9 +130,8 @@ impl Words<'_> {
                     self.0.next();
                     self.skip_blanks();
                     let value = self.word(false);
-                    match pairs.last_mut() {
-                        Some((_, known @ None)) => *known = Some(value),
-                        _ => {}
+                    if let Some((_, known @ None)) = pairs.last_mut() {
+                        *known = Some(value);
                     }
                 }
                 Some(_) => {
@@ -202,7 +201,7 @@ mod tests {
         let raw = header.replace('\n', "\r\n") + "\r\n\r\nbody\r\n";
         let mail = Mail::parse(raw.as_bytes()).unwrap();
         let trusted: Vec<_> = trusted.iter().map(ToString::to_string).collect();
-        serde_json::to_string(&read(&mail, &trusted)).unwrap()
+        serde_json::to_string(&authentication(&mail, &trusted)).unwrap()
     }
 
     #[test]

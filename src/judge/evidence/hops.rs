@@ -9,7 +9,7 @@ use mail_parser::{HeaderValue, Host, Received};
 
 use crate::probe::date;
 use crate::probe::hop::Hop;
-use crate::probe::mail::{Field, Mail};
+use crate::probe::mail::{Attached, Field, Mail};
 use crate::probe::record::signed_milliseconds;
 
 /// So many hops are kept, those nearest to the mailbox: of these the writers are known best.
@@ -37,7 +37,7 @@ pub fn hops(mail: &Mail<'_>, is_ours: impl Fn(&[u8]) -> bool) -> Hops {
     let attached = mail
         .attached()
         .find(|message| message.fields().any(|field| is_ours(field.raw)));
-    let inner = attached.into_iter().flat_map(|message| message.fields());
+    let inner = attached.into_iter().flat_map(Attached::fields);
     let newest_first = mail.fields().chain(inner).filter(is_received);
     let mut total = 0_usize;
     let mut hops = Vec::new();

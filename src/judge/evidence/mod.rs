@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use authentication::authentication;
 pub use bounce::bounce;
 pub use hops::{Hops, hops};
 pub use marks::SCORES;
@@ -96,7 +97,7 @@ pub fn copy(
     });
     let authentication = mail
         .as_ref()
-        .map(|mail| authentication::read(mail, settings.authserv_ids));
+        .map(|mail| authentication(mail, settings.authserv_ids));
     let outcome = if !inspected.holds {
         Outcome::Altered
     } else if sighting.place.junk {

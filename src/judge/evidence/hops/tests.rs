@@ -101,7 +101,7 @@ Subject: y
 ";
     let raw = header.replace('\n', "\r\n");
     let mail = Mail::parse(raw.as_bytes()).unwrap();
-    let by = |hops: Hops| -> Vec<_> { hops.hops.iter().flat_map(|hop| hop.by.clone()).collect() };
+    let by = |hops: Hops| -> Vec<_> { hops.hops.iter().filter_map(|hop| hop.by.clone()).collect() };
     let ours = |raw: &[u8]| raw.windows(7).any(|word| word == b"the-tag");
     assert_eq!(
         by(hops(&mail, ours)),
