@@ -216,6 +216,10 @@ pub struct Route {
     pub blind_grace: Option<Text>,
     /// Subject prefixes that mean a filter marked the message.
     pub marks: Option<At<Vec<Text>>>,
+    /// Servers whose Authentication-Results count; left out: whoever wrote the topmost.
+    pub authserv_ids: Option<At<Vec<Text>>>,
+    /// The results that these must state, like `{ dkim = "pass" }`; left out: they are reported only.
+    pub authentication: Option<BTreeMap<String, Text>>,
     /// What is sent, and what is expected of it.
     pub tests: Option<At<Vec<At<Test>>>>,
 }

@@ -333,6 +333,10 @@ pub struct Route {
     pub blind_grace: Duration,
     /// Subject prefixes that mean a filter marked the message.
     pub marks: Vec<String>,
+    /// Servers whose Authentication-Results count; none: whoever wrote the topmost.
+    pub authserv_ids: Vec<String>,
+    /// The results that a harmless copy must have, by method.
+    pub authentication: Vec<(String, String)>,
     /// What is sent, and what is expected of it.
     pub tests: Vec<Test>,
 }

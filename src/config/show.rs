@@ -186,6 +186,19 @@ fn route(route: &Route) -> Table {
     put(&mut table, "defer_for", Some(written(route.defer_for)));
     put(&mut table, "blind_grace", Some(written(route.blind_grace)));
     put(&mut table, "marks", Some(route.marks.clone()));
+    let ids = &route.authserv_ids;
+    put(
+        &mut table,
+        "authserv_ids",
+        (!ids.is_empty()).then(|| ids.clone()),
+    );
+    if !route.authentication.is_empty() {
+        let wanted = route
+            .authentication
+            .iter()
+            .map(|(method, result)| (method.clone(), result.clone().into()));
+        table.insert("authentication".into(), Value::Table(wanted.collect()));
+    }
     let tests = route.tests.iter().map(|test| {
         let mut table = Table::new();
         let Sample {

@@ -348,7 +348,11 @@ impl Ledger {
                     return;
                 }
                 let draft = flight.draft();
-                let copy = evidence::copy(sighting, &draft, &flight.manifest, &flight.route.marks);
+                let settings = evidence::Settings {
+                    marks: &flight.route.marks,
+                    authserv_ids: &flight.route.authserv_ids,
+                };
+                let copy = evidence::copy(sighting, &draft, &flight.manifest, settings);
                 let known = |known: &Copy| known.folder == copy.folder && known.uid == copy.uid;
                 if !flight.copies.iter().any(known) {
                     flight.copies.push(copy);

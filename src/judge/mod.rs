@@ -1,8 +1,10 @@
 //! From facts to an outcome, a verdict and a reason. Pure: the same facts give the same judgement, in whatever order the
 //! sightings came.
 
+mod course;
 pub mod evidence;
 pub mod ping;
 pub mod reason;
 pub mod record;
 pub mod verdict;
+mod way;

@@ -36,6 +36,7 @@ impl Case<'_> {
     /// Judges the case and writes it down.
     pub fn record(&self, who: Identity<'_>) -> Record {
         let judgement = judge(self);
+        let way = self.way();
         let first = self.attempts.first();
         let copy = self.copies.first();
         let decides = self.deciding_copy();
@@ -54,7 +55,7 @@ impl Case<'_> {
             outcome: judgement.outcome,
             verdict: judgement.verdict,
             code: judgement.code,
-            reason: plain(&reason(self, judgement).replace('\n', " ")),
+            reason: plain(&reason(self, judgement, &way.words).replace('\n', " ")),
             due_at: who.due_at,
             started_at: first.map(|attempt| attempt.started.wall).or(who.began_at),
             accepted_at: accepted.map(|attempt| attempt.ended.wall),
@@ -88,6 +89,12 @@ impl Case<'_> {
                 bounce: self.bounce.cloned(),
                 blocklists: blocklists(self.refusal(), self.listings),
                 visit: None,
+                hops: way.hops.into(),
+                hops_left_out: way.left_out,
+                slowest: way.slowest,
+                authentication: decides
+                    .map(|copy| copy.authentication.clone())
+                    .unwrap_or_default(),
             },
             transcript: self
                 .attempts
@@ -140,7 +147,7 @@ impl Case<'_> {
     }
 
     /// Deferral, the accepted attempt's phases, and transit: together the round trip, where there was one.
-    fn phases(&self) -> Vec<PhaseTime> {
+    pub(super) fn phases(&self) -> Vec<PhaseTime> {
         let Some(attempt) = self.handed_over().or(self.attempts.last()) else {
             return Vec::new();
         };

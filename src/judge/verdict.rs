@@ -144,6 +144,16 @@ impl Case<'_> {
             .filter(|_| self.is_harmful() && !self.expect.is_empty())
     }
 
+    /// The authentication results that the route expects and the deciding copy lacks.
+    pub fn missing_authentication(&self) -> impl Iterator<Item = (&str, &str)> {
+        let copy = self.deciding_copy();
+        let lacks = move |(method, result): &&(String, String)| {
+            copy.is_some_and(|copy| !copy.authentication.has(method, result))
+        };
+        let wanted = self.route.authentication.iter().filter(lacks);
+        wanted.map(|(method, result)| (method.as_str(), result.as_str()))
+    }
+
     /// Whether the message itself was sent, so that a filter could look at it.
     fn content_was_sent(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.dot.is_some())
@@ -212,6 +222,8 @@ fn harmless(case: &Case<'_>, outcome: Outcome, code: Code) -> (Verdict, Code) {
     );
     if !case.expect.contains(&outcome) {
         (Verdict::Fail, code)
+    } else if has_copy && case.missing_authentication().next().is_some() {
+        (Verdict::Fail, Code::Authentication)
     } else if slow && has_copy {
         (Verdict::Warn, Code::Slow)
     } else if case.copies.len() > 1 {

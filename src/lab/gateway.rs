@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use smtp_proto::{RCPT_NOTIFY_FAILURE, RCPT_NOTIFY_NEVER, RCPT_NOTIFY_SUCCESS};
 use tokio::time::sleep;
 
@@ -20,7 +21,7 @@ use super::{
     filter::{Fate, Ruling},
     mailbox::{INBOX, JUNK},
     notice::{self, Action, Report},
-    site::{FORWARDING_DOMAIN, GATEWAY_NAME, MAILBOX_ADDRESS, Site},
+    site::{FILTER_NAME, FORWARDER_NAME, FORWARDING_DOMAIN, GATEWAY_NAME, MAILBOX_ADDRESS, Site},
     stamp,
 };
 
@@ -33,6 +34,8 @@ pub(crate) struct Accepted {
     /// `ESMTP`, `ESMTPS`, `ESMTPA`… (RFC 3848).
     pub(crate) protocol: &'static str,
     pub(crate) message: Vec<u8>,
+    /// When it was taken.
+    pub(crate) at: Timestamp,
 }
 
 #[derive(Default)]
@@ -174,19 +177,29 @@ fn copy(
     faults: &[Arc<Standing>],
 ) -> Vec<u8> {
     let date = stamp::rfc5322(stamp::now());
+    let taken = stamp::rfc5322(accepted.at);
     let id = &accepted.queue_id;
     let to = &recipient.address;
     let received = format!(
         "Received: from {origin}\r\n\tby {GATEWAY_NAME} with {protocol} id {id}\r\n\t\
-         for <{to}>; {date}\r\n",
+         for <{to}>; {taken}\r\n",
         origin = accepted.origin,
         protocol = accepted.protocol,
     );
     let mut hop = String::new();
     if destination(to) == Destination::Forwarded {
+        // What is delayed lies in the filter meanwhile.
+        let skew: Duration = faults
+            .iter()
+            .filter(|standing| standing.fault.kind == Kind::Skew)
+            .map(|standing| standing.fault.span())
+            .sum();
+        let filtered = stamp::rfc5322(accepted.at.saturating_add(skew).unwrap_or(accepted.at));
         hop = format!(
-            "Received: from {GATEWAY_NAME} ({GATEWAY_NAME} [127.0.0.1])\r\n\t\
-             by mx.lab.example with LMTP id {id}-F\r\n\tfor <{MAILBOX_ADDRESS}>; {date}\r\n\
+            "Received: from {FILTER_NAME} ({FILTER_NAME} [127.0.0.1])\r\n\t\
+             by {FORWARDER_NAME} with LMTP id {id}-F\r\n\tfor <{MAILBOX_ADDRESS}>; {date}\r\n\
+             Received: from {GATEWAY_NAME} ({GATEWAY_NAME} [127.0.0.1])\r\n\t\
+             by {FILTER_NAME} with ESMTP id {id}-S\r\n\tfor <{to}>; {filtered}\r\n\
              X-Forwarded-To: {MAILBOX_ADDRESS}\r\nX-Forwarded-For: {to}\r\n\
              Delivered-To: {to}\r\n"
         );

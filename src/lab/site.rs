@@ -22,6 +22,12 @@ pub const FORWARDING_DOMAIN: &str = "echo.example";
 /// The name by which the lab's gateway calls itself.
 pub(crate) const GATEWAY_NAME: &str = "gateway.lab.example";
 
+/// The name by which its filter calls itself in the trace fields of what it passed on.
+pub(crate) const FILTER_NAME: &str = "filter.lab.example";
+
+/// The name by which the server that forwards into the mailbox calls itself there.
+pub(crate) const FORWARDER_NAME: &str = "mx.lab.example";
+
 pub(crate) struct Site {
     pub(crate) mailbox: Mailbox,
     pub(crate) account: Account,

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::authentication::{Authentication, is_zero};
 use super::facts::Vantage;
+use super::hop::{Hop, Slowest};
 use super::listing::Listing;
 use super::message::Carrier;
 use super::visit::VisitRecord;
@@ -18,6 +20,18 @@ pub struct Evidence {
     pub carriers: Vec<Carrier>,
     /// What filters wrote on the deciding copy, by header field; a marked subject stands under `Subject`.
     pub marks: Marks,
+    /// The servers that the deciding copy passed, the oldest first, as they tell themselves.
+    #[serde(default)]
+    pub hops: Box<[Hop]>,
+    /// How many older ones were left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hops_left_out: usize,
+    /// Where the most of the deciding copy's time went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowest: Option<Slowest>,
+    /// What servers say of who sent the deciding copy.
+    #[serde(default)]
+    pub authentication: Authentication,
     /// What became of what was sent, in the deciding copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integrity: Option<Box<Integrity>>,

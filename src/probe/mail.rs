@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use mail_parser::parsers::MessageStream;
 use mail_parser::{Message, MimeHeaders};
 
-use crate::mime::leaf::{self, Leaf, media_type, slice};
+use crate::mime::leaf::{self, Content, Leaf, media_type, slice};
 use crate::mime::{self, Parsed};
+use crate::probe::date;
 
 /// A parsed message.
 pub struct Mail<'x> {
@@ -31,6 +32,15 @@ impl<'x> Mail<'x> {
             .map(str::trim)
     }
 
+    /// The messages that are attached to it, the outer ones first.
+    pub fn attached(&self) -> impl Iterator<Item = Attached<'_>> {
+        let leaves = self.leaves().into_iter();
+        leaves.filter_map(|leaf| match leaf.content {
+            Content::Header(message) => Some(Attached(message)),
+            Content::Text(_) | Content::Html(_) | Content::Binary(_) => None,
+        })
+    }
+
     /// Why a part of the message was not looked at, if so.
     pub fn unread(&self) -> Option<&'static str> {
         self.message.unread
@@ -44,8 +54,7 @@ impl<'x> Mail<'x> {
     /// When the last server on the way says that it took the message: the date of the topmost Received field.
     pub fn received_at(&self) -> Option<Timestamp> {
         let (_, date) = self.field("Received")?.rsplit_once(';')?;
-        let date = mail_parser::DateTime::parse_rfc822(date.trim())?;
-        Timestamp::from_second(date.to_timestamp()).ok()
+        date::moment(date)
     }
 
     /// The media type of the whole, lower case, `text/plain` where none is declared.
@@ -61,6 +70,17 @@ impl<'x> Mail<'x> {
     /// Every leaf, nested messages opened, in the order of their appearance within each message.
     pub fn leaves(&self) -> Vec<Leaf<'_>> {
         leaf::leaves(&self.message)
+    }
+}
+
+/// An attached message.
+#[derive(Clone, Copy)]
+pub struct Attached<'m>(&'m Message<'m>);
+
+impl<'m> Attached<'m> {
+    /// The fields of its header, in their order.
+    pub fn fields(self) -> impl Iterator<Item = Field<'m>> {
+        fields(self.0)
     }
 }
 

@@ -1,7 +1,10 @@
 //! The vocabulary every other room speaks: tag, payload, message, outcome, facts, record. Pure: no I/O, no clock.
 
+pub mod authentication;
+pub mod date;
 pub mod evidence;
 pub mod facts;
+pub mod hop;
 pub mod listing;
 pub mod mail;
 pub mod manifest;

@@ -221,6 +221,7 @@ codes! {
     Unexpected "unexpected" "The copy came through, but the test does not expect that.";
     Tagged "tagged" "The copy came back marked as spam or infected.";
     Junked "junked" "The copy was filed in the junk folder.";
+    Authentication "authentication" "The copy lacks an authentication result that the route expects.";
     Altered "altered" "The copy came back without the payload that was sent.";
     Late "late" "The copy, or the server's answer, came after the deadline.";
     Missing "missing" "The gateway accepted the message, and no copy came by the deadline.";

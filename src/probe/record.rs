@@ -225,3 +225,13 @@ pub fn milliseconds(duration: std::time::Duration) -> f64 {
     let micros = duration.as_micros() as f64;
     micros / 1000.0
 }
+
+/// The same for one that may be negative, such as that between two hosts' clocks; in whole milliseconds.
+pub fn signed_milliseconds(duration: jiff::SignedDuration) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds of any two dates fit 53 bits"
+    )]
+    let millis = duration.as_millis() as f64;
+    millis
+}

@@ -9,13 +9,19 @@ use super::document::{TestRecords, tests};
 use super::matrix::{Matrix, Row, matrix};
 use crate::judge::evidence::SCORES;
 use crate::judge::reason::human;
-use crate::probe::outcome::{Phase, Verdict};
+use crate::probe::evidence::Evidence;
+use crate::probe::hop::Hop;
+use crate::probe::outcome::{Code, Phase, Verdict};
 use crate::probe::record::{Document, Record, Summary};
 
 /// How wide the bar of phases is.
 const BAR: usize = 32;
 /// No column is padded to more than this.
 const COLUMN: usize = 80;
+/// So many hops are shown.
+const MOST_HOPS: usize = 8;
+/// Of a host's name, so many characters.
+const LONGEST_HOST: usize = 40;
 /// What the lines under a test are indented by.
 const INDENT: &str = "      ";
 
@@ -225,6 +231,11 @@ pub fn detail(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Re
     if !probe.phases.is_empty() && probe.round_trip_ms.is_some() {
         phases(out, probe, width)?;
     }
+    let is_late = matches!(probe.code, Code::Slow | Code::Late);
+    let has_trouble = matches!(probe.verdict, Verdict::Warn | Verdict::Fail);
+    if is_late || (has_trouble && probe.evidence.hops.iter().any(is_worth_a_look)) {
+        hops(out, &probe.evidence)?;
+    }
     if probe.verdict == Verdict::Fail {
         words(out, probe, width)?;
     }
@@ -233,6 +244,56 @@ pub fn detail(out: &mut String, probe: &Record, width: Option<usize>) -> fmt::Re
     }
     for line in &probe.transcript {
         writeln!(out, "{INDENT}{}", line.dimmed())?;
+    }
+    Ok(())
+}
+
+/// Whether a hop's clock shows a second or more, or cannot be right.
+fn is_worth_a_look(hop: &Hop) -> bool {
+    hop.skew_ms.is_some()
+        || hop
+            .delay_ms
+            .is_some_and(|delay| !(0.0..1500.0).contains(&delay))
+}
+
+/// The servers that the copy passed: from whom to whom it took how long, by their own clocks.
+fn hops(out: &mut String, evidence: &Evidence) -> fmt::Result {
+    let Evidence {
+        hops,
+        hops_left_out,
+        ..
+    } = evidence;
+    // Those nearest to the mailbox.
+    let shown = hops.len().min(MOST_HOPS);
+    let hidden = hops.len() - shown + hops_left_out;
+    let hops: Vec<_> = hops.iter().skip(hops.len() - shown).collect();
+    if hidden > 0 {
+        writeln!(out, "{INDENT}{hidden} hops, then")?;
+    }
+    let host = |hop: &Hop| -> String {
+        let name = hop.by.as_deref().unwrap_or("(no name)");
+        name.chars().take(LONGEST_HOST).collect()
+    };
+    let longest = hops.iter().map(|hop| host(hop).chars().count()).max();
+    for hop in hops {
+        let protocol = hop.protocol.as_deref().unwrap_or("-");
+        let delay = match (hop.at, hop.delay_ms) {
+            (None, _) => "no time".to_owned(),
+            (Some(_), None) => String::new(),
+            (Some(_), Some(delay)) if delay < 0.0 => format!("-{}", of_ms(-delay)),
+            (Some(_), Some(delay)) if delay < 1.0 => "+0 s".to_owned(),
+            (Some(_), Some(delay)) => format!("+{}", of_ms(delay)),
+        };
+        let skew = hop.skew_ms.map_or_else(String::new, |skew| {
+            let side = if skew > 0.0 { "ahead" } else { "behind" };
+            format!("  its clock is about {} {side}", of_ms(skew.abs()))
+        });
+        let line = format!(
+            "{INDENT}→ {:width$}  {protocol:8} {delay}{skew}",
+            host(hop),
+            width = longest.unwrap_or(0)
+        );
+        writeln!(out, "{}", line.trim_end().dimmed())?;
     }
     Ok(())
 }

@@ -115,6 +115,18 @@ pub(crate) fn headers(bytes: &[u8]) {
         }
     }
     let _ = evidence::bounce(bytes);
+    let way = evidence::hops(&mail, |field| field.contains(&b'x'));
+    assert!(way.hops.len() <= 100);
+    for hop in &way.hops {
+        let told = [&hop.from, &hop.by, &hop.protocol, &hop.tls, &hop.unreadable];
+        for text in told.into_iter().flatten() {
+            assert!(text.chars().count() <= 1000 && !text.contains(char::is_control));
+        }
+        assert!(hop.at.is_some() != hop.unreadable.is_some());
+    }
+    let stated = evidence::authentication(&mail, &[]);
+    assert!(stated.results.len() <= 50);
+    let _ = evidence::authentication(&mail, &["mx.example".into()]);
     let _ = mime::parse(bytes).is_some();
 }
 

@@ -68,6 +68,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_copy_that_is_only_a_trap_is_altered(),
         a_strangers_trap_does_not_hide_the_copy(),
         a_tag_below_everything_is_not_found(),
+        trace_fields_without_end_are_cut(),
     ]
     .concat()
 }
@@ -104,6 +105,32 @@ fn a_copy_that_is_only_a_trap_is_altered() -> Vec<Case> {
         .map(|case| case.ends(&["altered"], &["altered"]))
         .collect();
     cases
+}
+
+/// The copy with these lines at the end of its header.
+fn traced(message: &str, lines: &str) -> String {
+    let (header, body) = message.split_once("\r\n\r\n").unwrap();
+    format!("{header}\r\n{lines}\r\n{body}")
+}
+
+/// Ten thousand hops, their dates of every kind of wrong; a field of a megabyte; results of servers without end.
+fn trace_fields_without_end_are_cut() -> Vec<Case> {
+    let cases = [
+        both("ten thousand hops", |message| {
+            let hops = "Received: from a.example by b.example with ESMTP; Fri, 27 Nov 2026 10:11:12 +0000\r\n\
+                        Received: from \u{1}\u{7f} by ((((; ;;;;; 99 Foo -1 25:61:61 +9999 m=+\r\n\
+                        Authentication-Results: a.example; dkim=pass (((\r\n";
+            traced(message, &hops.repeat(3_400))
+        }),
+        both("a hop of a megabyte", |message| {
+            let long = "a very long name\r\n ".repeat(60_000);
+            let lines = format!(
+                "Received: from {long} by {long}; {long}\r\nAuthentication-Results: {long}; {long}={long}\r\n"
+            );
+            traced(message, &lines)
+        }),
+    ];
+    cases.concat()
 }
 
 /// A copy that a mailbox may give whole.

@@ -16,7 +16,7 @@ async fn without_faults_the_message_arrives_byte_for_byte_under_its_trace() {
     assert!(copy.contains("X-Forwarded-To: probe@lab.example\r\n"));
     let parsed = MessageParser::default().parse(copy.as_bytes()).unwrap();
     let hops = parsed.header_values("Received").count();
-    assert_eq!(hops, 2);
+    assert_eq!(hops, 3);
     assert!(parsed.received().unwrap().date().is_some());
 }
 

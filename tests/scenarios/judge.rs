@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use mailrobin::probe::evidence::{Integrity, PartFacts, StoppedBy};
+use mailrobin::probe::evidence::{Evidence, Integrity, PartFacts, StoppedBy};
+use mailrobin::probe::hop::{Hop, Slowest};
 use mailrobin::probe::outcome::{Code, Outcome, Verdict};
 use mailrobin::probe::payload::Payload;
 use mailrobin::probe::record::{Document, Record};
@@ -173,6 +174,7 @@ fn probe(found: &mut Found, record: &Record, wanted: &Probe) {
         found.say(format!("reason: {word:?} in {:?}", record.reason));
     }
     let evidence = &record.evidence;
+    way(found, evidence, wanted);
     let carriers = evidence.carriers.iter().map(ToString::to_string).collect();
     found.given("carriers", &carriers, wanted.carriers.as_ref());
     let marks = evidence.marks.positive();
@@ -236,6 +238,27 @@ fn probe(found: &mut Found, record: &Record, wanted: &Probe) {
     );
     let tls = smtp.is_some_and(|smtp| smtp.tls.is_some());
     found.given("tls", &tls, wanted.tls.as_ref());
+}
+
+fn way(found: &mut Found, is: &Evidence, wanted: &Probe) {
+    let by = |hop: &Hop| hop.by.as_deref().unwrap_or("-").to_owned();
+    let hops = is.hops.iter().map(by).collect();
+    found.given("hops", &hops, wanted.hops.as_ref());
+    let skewed = is.hops.iter().filter(|hop| hop.skew_ms.is_some()).map(by);
+    found.given("skewed", &skewed.collect(), wanted.skewed.as_ref());
+    let slowest = match &is.slowest {
+        Some(Slowest::Phase { phase, .. }) => vec![phase.to_string()],
+        Some(Slowest::Between { between, .. }) => between.iter().map(ToString::to_string).collect(),
+        Some(Slowest::Unknown { .. }) | None => Vec::new(),
+    };
+    found.given("slowest", &slowest, wanted.slowest.as_ref());
+    let results = is.authentication.results.iter();
+    let results = results.map(|it| format!("{}={}", it.method, it.result));
+    found.given(
+        "authentication",
+        &results.collect(),
+        wanted.authentication.as_ref(),
+    );
 }
 
 fn integrity(found: &mut Found, is: &Integrity, wanted: &scenario::Integrity) {

@@ -12,7 +12,8 @@
 //! deliver = true                    # an accepted message goes on to the lab; "always": a refused one too;
 //!                                   # "before-reply": whatever the reply is, and before it
 //! letters = ["Subject: {subject}\n\nAway"]   # mail to the mailbox that each accepted message gives rise to, before it
-//!                                   # goes on; with {tag}, {forged} (a wrong one), {subject}, {body} and {message} of it
+//!                                   # goes on; with {tag}, {forged} (a wrong one), {subject}, {body} and {message} of it, and {date} or
+//!                                   # {date-3} for now and three seconds before
 //!
 //! [lab]
 //! faults = ["delay=1s"]
@@ -253,6 +254,14 @@ pub(crate) struct Probe {
     pub(crate) words: Vec<String>,
     /// Words that must not be in it.
     pub(crate) no_words: Vec<String>,
+    /// Who took the copy, the oldest first.
+    pub(crate) hops: Option<Vec<String>>,
+    /// Between which two hosts, or in which phase, the most time went; none where that cannot be told.
+    pub(crate) slowest: Option<Vec<String>>,
+    /// Those whose clocks are off.
+    pub(crate) skewed: Option<Vec<String>>,
+    /// The results that count: `dkim=pass`.
+    pub(crate) authentication: Option<Vec<String>>,
     pub(crate) carriers: Option<Vec<String>>,
     /// Header fields whose marks are positive.
     pub(crate) marks: Option<Vec<String>>,

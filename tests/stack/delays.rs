@@ -18,6 +18,31 @@ fn slower_than_warn_after_is_a_warning() {
 }
 
 #[test]
+fn the_slow_one_of_three_hops_is_named() {
+    let Some(stack) = shared() else { return };
+    let check = stack.check().gateway("port", stack.port("SMTP_HOP1"));
+    let report = check.route("warn_after", "1s").run();
+    let probe = report.is(1, "delivered", "slow");
+    reason_says(probe, "about 4 s of 4");
+    reason_says(probe, "between filter.example.test and store.example.test");
+    let hops = probe["evidence"]["hops"].as_array().unwrap();
+    let by: Vec<_> = hops.iter().map(|hop| hop["by"].as_str().unwrap()).collect();
+    assert_eq!(
+        by[..3],
+        [
+            "mx.example.test",
+            "filter.example.test",
+            "store.example.test"
+        ],
+        "{probe:#}"
+    );
+    assert_eq!(
+        probe["evidence"]["slowest"]["between"],
+        serde_json::json!(["filter.example.test", "store.example.test"])
+    );
+}
+
+#[test]
 fn within_the_deadline_passes() {
     let Some(stack) = shared() else { return };
     let check = stack.check().to("delay1@example.test");

@@ -59,6 +59,8 @@ impl Reader<'_> {
 /// The keys of a route that are about messages, and where they stand.
 fn of_messages(keys: &file::Route) -> impl Iterator<Item = (&'static str, Range<usize>)> {
     let headers = keys.headers.as_ref().and_then(|it| it.values().next());
+    let results = keys.authentication.as_ref();
+    let results = results.and_then(|it| it.values().next());
     [
         ("mailbox", keys.mailbox.as_ref().map(At::span)),
         ("bounce_mailbox", keys.bounce_mailbox.as_ref().map(At::span)),
@@ -69,6 +71,8 @@ fn of_messages(keys: &file::Route) -> impl Iterator<Item = (&'static str, Range<
         ("defer_for", keys.defer_for.as_ref().map(At::span)),
         ("blind_grace", keys.blind_grace.as_ref().map(At::span)),
         ("marks", keys.marks.as_ref().map(At::span)),
+        ("authserv_ids", keys.authserv_ids.as_ref().map(At::span)),
+        ("authentication", results.map(At::span)),
         ("tests", keys.tests.as_ref().map(At::span)),
     ]
     .into_iter()

@@ -47,6 +47,17 @@ impl Kind {
         }
     }
 }
+/// What an authentication method can come to (RFC 8601 §2.7).
+const RESULTS: &[&str] = &[
+    "pass",
+    "fail",
+    "softfail",
+    "neutral",
+    "none",
+    "policy",
+    "temperror",
+    "permerror",
+];
 
 /// A route's table, its name and where it stands.
 pub(super) struct Place<'a> {
@@ -165,6 +176,13 @@ impl Reader<'_> {
                     .collect()
             },
         );
+        let authserv_ids = place
+            .pick(|r| &r.authserv_ids)
+            .map_or_else(Vec::new, |ids| {
+                let ids = ids.value().iter();
+                ids.map(|id| id.value().clone()).collect()
+            });
+        let authentication = self.authentication(place);
         let tests = self.tests(place.pick(|r| &r.tests));
         let bounce_mailbox = self.bounce_mailbox(place, mailbox.as_deref(), from.as_ref(), file);
         Some(Route {
@@ -183,6 +201,8 @@ impl Reader<'_> {
             defer_for: defer_for.unwrap_or(deadline),
             blind_grace: blind_grace.unwrap_or(Duration::from_secs(30)),
             marks,
+            authserv_ids,
+            authentication,
             tests,
         })
     }
@@ -254,6 +274,27 @@ impl Reader<'_> {
             }
         }
         headers
+    }
+
+    /// Methods and the results wanted of them, all in lower case.
+    fn authentication(&mut self, place: &Place<'_>) -> Vec<(String, String)> {
+        let mut wanted = Vec::new();
+        for (method, result) in place.pick(|r| &r.authentication).into_iter().flatten() {
+            let written = result.value().to_ascii_lowercase();
+            let is_word = |char: char| char.is_ascii_alphanumeric() || char == '-';
+            if method.is_empty() || !method.chars().all(is_word) {
+                let message = format!("`{method}` is not an authentication method");
+                let help = "write it like spf, dkim or dmarc";
+                self.wrong(result.span(), message, Some(help));
+            } else if RESULTS.contains(&written.as_str()) {
+                wanted.push((method.to_ascii_lowercase(), written));
+            } else {
+                let message = format!("`{}` is not an authentication result", result.value());
+                let help = suggest(result.value(), RESULTS.iter().copied());
+                self.wrong(result.span(), message, Some(&help));
+            }
+        }
+        wanted
     }
 
     pub(super) fn address(

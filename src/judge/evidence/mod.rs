@@ -1,8 +1,10 @@
-//! What a message in the mailbox tells: of a copy, what became of its payload and what filters wrote on it; of a report,
-//! what it says of the delivery.
+//! What a message in the mailbox tells: of a copy, what became of its payload, what filters wrote on it, which servers it
+//! passed and what they say of its sender; of a report, what it says of the delivery.
 
+mod authentication;
 mod blocklist;
 mod bounce;
+mod hops;
 mod integrity;
 mod marks;
 mod stopped;
@@ -11,12 +13,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use authentication::authentication;
 pub(super) use blocklist::named as named_blocklist;
 pub use bounce::bounce;
+pub use hops::{Hops, hops};
 pub use marks::SCORES;
 pub use stopped::stopped_by;
 
 use crate::clock::Stamp;
+use crate::probe::authentication::Authentication;
 use crate::probe::evidence::{Integrity, Marks};
 use crate::probe::facts::{SeenBy, Sighting, Uid};
 use crate::probe::mail::Mail;
@@ -25,7 +30,7 @@ use crate::probe::message::{self, Carrier, Draft};
 use crate::probe::outcome::Outcome;
 
 /// A copy, judged by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Copy {
     /// When it was seen.
     pub seen: Stamp,
@@ -51,6 +56,19 @@ pub struct Copy {
     pub holds: bool,
     /// What became of each part of it.
     pub integrity: Box<Integrity>,
+    /// The servers it passed.
+    pub hops: Hops,
+    /// What servers say of who sent it.
+    pub authentication: Authentication,
+}
+
+/// What a route says of how its copies are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings<'a> {
+    /// Subject prefixes that mean a filter marked the message.
+    pub marks: &'a [String],
+    /// Servers whose Authentication-Results count; none: whoever wrote the topmost.
+    pub authserv_ids: &'a [String],
 }
 
 /// Judges a sighted copy of a draft by itself: altered before junked before tagged before delivered.
@@ -58,7 +76,7 @@ pub fn copy(
     sighting: &Sighting,
     draft: &Draft<'_>,
     manifest: &Manifest,
-    prefixes: &[String],
+    settings: Settings<'_>,
 ) -> Copy {
     let mail = Mail::parse(&sighting.raw);
     let sent = message::header(draft).unwrap_or_default();
@@ -70,8 +88,18 @@ pub fn copy(
     );
     let marks = mail
         .as_ref()
-        .map(|mail| Marks::from(marks::read(mail, prefixes)))
+        .map(|mail| Marks::from(marks::read(mail, settings.marks)))
         .unwrap_or_default();
+    let hops = mail.as_ref().map(|mail| {
+        let tag = draft.tag.to_string();
+        hops(mail, |field| {
+            let text = String::from_utf8_lossy(field);
+            text.to_ascii_lowercase().contains(&tag)
+        })
+    });
+    let authentication = mail
+        .as_ref()
+        .map(|mail| authentication(mail, settings.authserv_ids));
     let outcome = if !inspected.holds {
         Outcome::Altered
     } else if sighting.place.junk {
@@ -94,5 +122,7 @@ pub fn copy(
         marks,
         holds: inspected.holds,
         integrity: Box::new(inspected.integrity),
+        hops: hops.unwrap_or_default(),
+        authentication: authentication.unwrap_or_default(),
     }
 }

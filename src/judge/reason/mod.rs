@@ -16,8 +16,8 @@ use crate::probe::outcome::{Code, Outcome, Phase, Verdict};
 /// A copy that lay unread for longer than the grain of its server's clock and this was not looked for meanwhile.
 const UNREAD: Duration = Duration::from_secs(2);
 
-/// The reason for a judgement, one line.
-pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
+/// The reason for a judgement, one line; `way` says where the time went.
+pub(super) fn reason(case: &Case<'_>, judgement: Judgement, way: &str) -> String {
     let Judgement {
         outcome,
         code,
@@ -32,12 +32,15 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
         Code::ControlFailed | Code::RejectedBeforeContent | Code::FilterNotTested => {
             filters::unproved(case, judgement)
         }
-        Code::Slow => format!(
-            "came back after {}, slower than {}{}",
-            took(case),
-            human(case.route.warn_after.unwrap_or_default()),
-            aside(case)
-        ),
+        Code::Slow => {
+            let aside = aside(case);
+            format!(
+                "came back after {}, slower than {}{}",
+                took(case),
+                human(case.route.warn_after.unwrap_or_default()),
+                if aside.is_empty() { way } else { &aside }
+            )
+        }
         Code::Duplicate => format!(
             "came back {} times: a rule or a list forwards it more than once",
             case.copies.len()
@@ -52,9 +55,10 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
             case.deciding_copy()
                 .map_or("the junk folder", |copy| &*copy.folder)
         ),
+        Code::Authentication => unauthenticated(case),
         Code::Altered => filters::altered(case),
         Code::Late => format!(
-            "came back after {}, later than the deadline of {}",
+            "came back after {}, later than the deadline of {}{way}",
             took(case),
             human(case.route.deadline)
         ),
@@ -142,6 +146,41 @@ fn became(case: &Case<'_>, outcome: Outcome) -> String {
             outcome.to_string()
         }
     }
+}
+
+/// Which authentication results a copy lacks, and what it has instead.
+fn unauthenticated(case: &Case<'_>) -> String {
+    let Some(copy) = case.deciding_copy() else {
+        return "came back without an authentication result".into();
+    };
+    let has = |method: &str| {
+        let stated = copy.authentication.results.iter();
+        let stated: Vec<_> = stated
+            .filter(|it| &*it.method == method)
+            .map(|it| match &it.reason {
+                Some(reason) => format!("{} ({reason})", it.result),
+                None => it.result.to_string(),
+            })
+            .collect();
+        stated.join(", ")
+    };
+    let lacks: Vec<_> = case
+        .missing_authentication()
+        .map(|(method, wanted)| match has(method) {
+            none if none.is_empty() => format!("{method} is not stated, expected {wanted}"),
+            has => format!("{method} is {has}, expected {wanted}"),
+        })
+        .collect();
+    let by = match (&copy.authentication.authserv_id, copy.authentication.not_counted) {
+        (Some(by), _) => format!(" by {by}"),
+        (None, 0) => String::new(),
+        (None, _) => "; the Authentication-Results that it has are of servers that `authserv_ids` does not name".into(),
+    };
+    format!(
+        "came back after {}, but {}{by}",
+        took(case),
+        lacks.join("; ")
+    )
 }
 
 /// What else is worth knowing of a copy that came: that its mailbox could not be read for a while, or that the gateway

@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Stamp;
 use crate::config;
+use crate::judge::evidence::Hops;
+use crate::probe::authentication::{Authentication, MethodResult, Properties};
 use crate::probe::evidence::{Integrity, Marks};
 use crate::probe::facts::{Failure, Reply, SeenBy, Uid, Vantage};
 use crate::probe::outcome::Phase;
@@ -28,6 +30,14 @@ from = "probe@monitor.example"
 to = "echo@example.com"
 deadline = "60s"
 warn_after = "30s"
+[routes.signed]
+gateway = "edge"
+mailbox = "returns"
+from = "probe@monitor.example"
+to = "echo@example.com"
+deadline = "60s"
+warn_after = "30s"
+authentication = { DKIM = "Pass" }
 "#;
 const COPIES: [Outcome; 4] = [
     Outcome::Delivered,
@@ -36,12 +46,14 @@ const COPIES: [Outcome; 4] = [
     Outcome::Altered,
 ];
 
-fn route() -> &'static Route {
-    static ROUTE: OnceLock<Arc<Route>> = OnceLock::new();
-    ROUTE.get_or_init(|| {
+/// The plain route, or the one that wants the copy signed.
+fn route(signed: bool) -> &'static Route {
+    static ROUTES: OnceLock<Vec<Arc<Route>>> = OnceLock::new();
+    let routes = ROUTES.get_or_init(|| {
         let (plan, _) = config::parse(CONFIG, "test", Path::new("")).unwrap();
-        Arc::clone(plan.routes.values().next().unwrap())
-    })
+        plan.routes.values().cloned().collect()
+    });
+    &routes[usize::from(signed)]
 }
 
 /// How the way of a probe ended, where no copy tells more.
@@ -83,6 +95,10 @@ struct Story {
     way: Way,
     /// The outcome of each copy and when it was seen, in seconds after the start.
     copies: Vec<(Outcome, u64)>,
+    /// What the servers say of its DKIM signatures.
+    dkim: Vec<&'static str>,
+    /// Whether the route wants one that passes.
+    wants_dkim: bool,
 }
 
 fn reply(code: u16) -> Reply {
@@ -159,6 +175,8 @@ impl Story {
                 marks: Marks::default(),
                 holds: *outcome != Outcome::Altered,
                 integrity: Box::new(Integrity::default()),
+                hops: Hops::default(),
+                authentication: self.authentication(),
             })
             .collect();
         copies.sort_by_key(|copy| copy.seen.mono);
@@ -179,7 +197,7 @@ impl Story {
         };
         let sample = Sample::of(self.payload);
         judge(&Case {
-            route: route(),
+            route: route(self.wants_dkim),
             sample: &sample,
             manifest: &Manifest::nothing(),
             expect: &self.expect,
@@ -195,6 +213,19 @@ impl Story {
             bounce: (self.way == Way::Bounced).then_some(&bounce),
             close: &close,
         })
+    }
+
+    fn authentication(&self) -> Authentication {
+        let results = self.dkim.iter().map(|result| MethodResult {
+            method: "dkim".into(),
+            result: (*result).into(),
+            reason: None,
+            properties: Properties::default(),
+        });
+        Authentication {
+            results: results.collect(),
+            ..Authentication::default()
+        }
     }
 
     fn is_harmful(&self) -> bool {
@@ -229,6 +260,13 @@ impl Story {
             |outcome: &Outcome| *outcome != Outcome::Altered && !self.expect.contains(outcome);
         let verdict = match outcome {
             Outcome::Unseen | Outcome::Unfinished | Outcome::Skipped => Verdict::Unknown,
+            _ if !self.is_harmful()
+                && copy.is_some()
+                && self.wants_dkim
+                && !self.dkim.contains(&"pass") =>
+            {
+                Verdict::Fail
+            }
             _ if !self.is_harmful() && expected && self.copies.len() > 1 => Verdict::Warn,
             _ if !self.is_harmful() && expected => Verdict::Pass,
             _ if !self.is_harmful() => Verdict::Fail,
@@ -272,23 +310,31 @@ fn story() -> impl Strategy<Value = Story> {
         control,
         prop::sample::select(WAYS.to_vec()),
         copies,
+        prop::sample::subsequence(vec!["pass", "fail", "none"], 0..3),
+        proptest::bool::ANY,
     )
-        .prop_map(|(payload, expect, control, way, copies)| {
-            // A copy needs a message that was sent; what is seen at one moment is told in order.
-            let mut copies = match way {
-                Way::Accepted | Way::ReplyLost | Way::Bounced | Way::RefusedAfterTheDot => copies,
-                _ => Vec::new(),
-            };
-            copies.sort_by_key(|(_, seconds)| *seconds);
-            copies.dedup_by_key(|(_, seconds)| *seconds);
-            Story {
-                payload,
-                expect: expect.unwrap_or_else(|| payload.default_expect().to_vec()),
-                control,
-                way,
-                copies,
-            }
-        })
+        .prop_map(
+            |(payload, expect, control, way, copies, dkim, wants_dkim)| {
+                // A copy needs a message that was sent; what is seen at one moment is told in order.
+                let mut copies = match way {
+                    Way::Accepted | Way::ReplyLost | Way::Bounced | Way::RefusedAfterTheDot => {
+                        copies
+                    }
+                    _ => Vec::new(),
+                };
+                copies.sort_by_key(|(_, seconds)| *seconds);
+                copies.dedup_by_key(|(_, seconds)| *seconds);
+                Story {
+                    payload,
+                    expect: expect.unwrap_or_else(|| payload.default_expect().to_vec()),
+                    control,
+                    way,
+                    copies,
+                    dkim,
+                    wants_dkim,
+                }
+            },
+        )
 }
 
 proptest! {
@@ -373,6 +419,8 @@ fn harmful(payload: Payload, expect: &[Outcome], copies: &[(Outcome, u64)]) -> J
         control: Some(Outcome::Delivered),
         way: Way::Accepted,
         copies: copies.to_vec(),
+        dkim: Vec::new(),
+        wants_dkim: false,
     }
     .judged()
 }
@@ -408,6 +456,8 @@ fn the_codes_of_what_proves_nothing() {
         control: Some(control),
         way,
         copies: Vec::new(),
+        dkim: Vec::new(),
+        wants_dkim: false,
     };
     for (payload, way, control, code) in [
         (
@@ -471,6 +521,8 @@ fn policy_is_reported_and_judged_only_on_request() {
             control: (!expect.is_empty()).then_some(Outcome::Delivered),
             way,
             copies: copies.to_vec(),
+            dkim: Vec::new(),
+            wants_dkim: false,
         }
         .judged()
     };
@@ -504,5 +556,35 @@ fn policy_is_reported_and_judged_only_on_request() {
     assert_eq!(
         story(&[Outcome::Delivered], Way::Accepted, &came).verdict,
         Verdict::Pass
+    );
+}
+
+#[test]
+fn an_authentication_result_is_asked_for_only_by_a_route_that_wants_it() {
+    let judged = |wants_dkim, dkim: &[&'static str], copies: &[(Outcome, u64)]| {
+        let story = Story {
+            payload: Payload::Plain,
+            expect: Payload::Plain.default_expect().to_vec(),
+            control: None,
+            way: Way::Accepted,
+            copies: copies.to_vec(),
+            dkim: dkim.to_vec(),
+            wants_dkim,
+        };
+        let judged = story.judged();
+        (judged.outcome, judged.verdict, judged.code)
+    };
+    let came = [(Outcome::Delivered, 2)];
+    let passed = (Outcome::Delivered, Verdict::Pass, Code::Ok);
+    let failed = (Outcome::Delivered, Verdict::Fail, Code::Authentication);
+    assert_eq!(judged(false, &["fail"], &came), passed);
+    assert_eq!(judged(true, &["fail", "pass"], &came), passed);
+    assert_eq!(judged(true, &["fail"], &came), failed);
+    assert_eq!(judged(true, &[], &came), failed);
+    // Slow comes after wrong, and what is not there has no results.
+    assert_eq!(judged(true, &[], &[(Outcome::Delivered, 40)]), failed);
+    assert_eq!(
+        judged(true, &[], &[]),
+        (Outcome::Missing, Verdict::Fail, Code::Missing)
     );
 }

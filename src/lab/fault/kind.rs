@@ -77,7 +77,8 @@ catalogue! {
     BannedNames "banned-names" Nothing Message "refuses attachments named like programs, *.exe or *.com, whatever they hold";
     Virus "virus" OnVirus Message "a virus is met by reject (the default), discard, quarantine, tag, junk, strip, bounce or off";
     Spam "spam" OnSpam Message "spam is met by reject (the default), discard, quarantine, tag, subject, junk or off";
-    Delay "delay" Span Message "the copy is forwarded this much later";
+    Delay "delay" Span Message "the copy is forwarded this much later, as its Received fields show";
+    Skew "skew" Span Message "the filter's clock is this much ahead in its Received field";
     Drop "drop" Nothing Message "answers 250 and then discards";
     Bounce "bounce" Nothing Message "answers 250, then returns a delivery status notification: failed";
     DelayedDsn "delayed-dsn" Nothing Message "a delivery status notification: delayed; and the copy";

@@ -15,6 +15,7 @@ use crate::lab::{
     fault::{Stage, armed::local_part, kind::Kind},
     filter,
     gateway::{self, Accepted, Destination, Envelope, Recipient, destination},
+    stamp,
     wire::{Stream, WireError},
 };
 
@@ -175,6 +176,7 @@ impl<S: Stream> Session<S> {
             origin: format!("{helo} ({helo} [{}])", self.peer),
             protocol,
             message,
+            at: stamp::now(),
         }
     }
 

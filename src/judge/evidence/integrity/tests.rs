@@ -15,7 +15,7 @@ use zip::{AesMode, CompressionMethod};
 
 use super::*;
 use crate::clock::Stamp;
-use crate::judge::evidence::{Copy, copy};
+use crate::judge::evidence::{Copy, Settings, copy};
 use crate::mime::archive::MAX_MEMBER;
 use crate::probe::facts::{Place, SeenBy, Sighting, Uid};
 use crate::probe::message::{Composed, Draft, Kind, address, compose, recognise};
@@ -90,7 +90,12 @@ impl Sent {
             whole,
         };
         let draft = draft(&self.sample, self.tag, &self.headers);
-        copy(&sighting, &draft, &self.composed.manifest, &[])
+        copy(
+            &sighting,
+            &draft,
+            &self.composed.manifest,
+            Settings::default(),
+        )
     }
 
     /// The message as it was sent, with other bytes for some of its own.
