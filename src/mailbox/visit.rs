@@ -159,6 +159,10 @@ impl Call<'_> {
         let found = Dns::new(name_servers.clone())
             .addresses(endpoint, *limit)
             .await;
+        if let Ok(found) = &found {
+            let found = found.iter().map(|address| address.ip().to_string());
+            self.steps.hear(&found.collect::<Vec<_>>().join(", "));
+        }
         let first = found.and_then(|found| {
             let first = found.first().copied();
             first.ok_or_else(|| no_address(endpoint))

@@ -92,6 +92,7 @@ impl Submitter {
             .dns
             .targets(endpoint, self.gateway.is_domain, *timeout)
             .await;
+        trip.found(targets.as_deref().unwrap_or_default());
         trip.mark(Phase::Dns);
         let targets = targets.map_err(broken(Phase::Dns))?;
         let chosen = targets

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::conversation::NoReply;
 use super::submit::Session;
 use crate::clock::Stamp;
+use crate::net::dns::Target;
 use crate::net::steps::Steps;
 use crate::net::stream::{Stream, TlsSession};
 use crate::probe::facts::{Attempt, End, Reply, Step, Vantage, is_local};
@@ -64,6 +65,14 @@ impl Trip {
                 Ok(reply) => heard.hear(&reply.raw),
                 Err(error) => heard.hear(&error.to_string()),
             }
+        }
+    }
+
+    /// What the look-up found.
+    pub(super) fn found(&mut self, targets: &[Target]) {
+        if let Some(heard) = &mut self.heard {
+            let addresses = targets.iter().map(|target| target.address.ip().to_string());
+            heard.hear(&addresses.collect::<Vec<_>>().join(", "));
         }
     }
 

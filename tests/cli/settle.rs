@@ -59,7 +59,7 @@ fn a_filter_that_is_still_loading_is_waited_for_with_its_control() {
     thread::scope(|scope| {
         scope.spawn(|| {
             thread::sleep(Duration::from_secs(3));
-            lab.say("remove filter-off", "removed");
+            lab.say("clear filter-off", "cleared");
         });
         let (exit, probes) = check(&bed, &["--settle=60s", "--payload=eicar"], "eicar");
         assert_eq!(exit, 0);

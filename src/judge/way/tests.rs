@@ -109,6 +109,7 @@ fn said(chain: Chain<'_>, submit: u64, seen: f64, delivered: Option<f64>) -> Way
         came_through: &[],
         attempts: &[attempt],
         copies: &[copy],
+        listings: &[],
         bounce: None,
         close: &Close::Settled,
     }
