@@ -1,29 +1,31 @@
 //! `mailrobin check`: the tests once, and the worst verdict.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
+use super::report::{Format, Reports, Wanted, wanted};
+use super::wait::{Unready, wait};
 use super::{Common, Exit};
 use crate::clock::Stamp;
 use crate::config::diagnostic::suggest;
-use crate::config::plan::{Plan, Route, Test};
+use crate::config::plan::{Ping, Plan, Route, Test};
 use crate::config::value::duration;
 use crate::engine::cycle::Cycle;
-use crate::engine::ready::{Waiting, ready};
 use crate::engine::run::{Order, run};
+use crate::engine::unstarted::unstarted;
+use crate::probe::name::RouteName;
 use crate::probe::outcome::{Outcome, Verdict};
 use crate::probe::payload::{Payload, Suite};
 use crate::probe::record::Document;
-use crate::report::{document, human, json};
+use crate::report::document;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -60,6 +62,9 @@ pub(super) struct Check {
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    /// Also write the result to a file, in any of these formats (repeatable)
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = wanted)]
+    report: Vec<Wanted>,
     /// Show both sides of the SMTP sessions
     #[arg(long)]
     transcript: bool,
@@ -82,14 +87,6 @@ impl FailOn {
     }
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// For people
-    Human,
-    /// The result document
-    Json,
-}
-
 /// Unlike other durations, this one may be zero.
 fn linger(text: &str) -> Result<Duration, String> {
     match text {
@@ -100,11 +97,24 @@ fn linger(text: &str) -> Result<Duration, String> {
 
 impl Check {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        // Before all else: whatever goes wrong from here on, no older report may pass for this run's.
+        let reports = Reports::open(&self.report)?;
         let (plan, _) = common.plan()?;
         let order = self.order(&plan)?;
         let identity = common.identity(&plan.signing).await?;
+        let mut signals = Signals::new()?;
+        let began = Stamp::now();
         if let Some(limit) = self.wait {
-            wait(&plan, &order, limit, common.quiet).await?;
+            let waited = tokio::select! {
+                waited = wait(&plan, &order, limit, common.quiet) => waited,
+                () = signals.next() => Err(Unready::interrupted()),
+            };
+            if let Err(unready) = waited {
+                common.complain(&unready.said);
+                let records = unstarted(&order, &identity, &unready.reason);
+                let document = document::document(records, began.wall, Stamp::now().wall);
+                return Ok(self.finish(common, reports, &document, true));
+            }
         }
         let stop = CancellationToken::new();
         let (tell, told) = mpsc::unbounded_channel();
@@ -119,7 +129,7 @@ impl Check {
         };
         let records = tokio::select! {
             records = running => records?,
-            () = self.watch_over(&stop) => bail!("interrupted twice: nothing more is waited for"),
+            () = self.watch_over(&mut signals, &stop) => bail!("interrupted twice: nothing more is waited for"),
         };
         let document = document::document(records, started.wall, Stamp::now().wall);
         let interrupted = stop.is_cancelled()
@@ -127,17 +137,39 @@ impl Check {
                 .probes
                 .iter()
                 .any(|probe| matches!(probe.outcome, Outcome::Unfinished | Outcome::Skipped));
-        match self.print(common, &document) {
+        Ok(self.finish(common, reports, &document, interrupted))
+    }
+
+    /// Writes the reports, prints the result, and says what of that went wrong.
+    fn finish(
+        &self,
+        common: &Common,
+        reports: Reports,
+        document: &Document,
+        interrupted: bool,
+    ) -> Exit {
+        let mut wrong: Vec<_> = reports
+            .write(document)
+            .iter()
+            .map(|error| format!("{error:#}"))
+            .collect();
+        let width = super::width();
+        match self.format.write(document, width, common.output()) {
+            Ok(()) => {}
             // Who stopped reading has seen enough; the exit code still tells.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-            printed => printed?,
+            Err(error) => wrong.push(format!("the result cannot be printed: {error}")),
         }
-        Ok(self.exit(document.verdict, interrupted))
+        for what in &wrong {
+            common.complain(what);
+        }
+        self.exit(document.verdict, interrupted || !wrong.is_empty())
     }
 
     /// What is sent: every test of every chosen route, `count` times, routes by turns.
     fn order(&self, plan: &Plan) -> Result<Order> {
-        let known = plan.routes.values().map(|route| route.name.as_str());
+        let known = plan.routes.keys().chain(plan.pings.keys());
+        let known = known.map(RouteName::as_str);
         for name in &self.routes {
             if !known.clone().any(|known| known == name) {
                 bail!("there is no route {name:?}: {}", suggest(name, known));
@@ -164,11 +196,24 @@ impl Check {
             usize::try_from(self.count).context("--count is too large for this machine")?;
         Ok(Order {
             cycles: std::iter::repeat_n(cycles, rounds).flatten().collect(),
+            pings: self.pings(plan, rounds),
             concurrency: usize::try_from(self.concurrency).unwrap_or(usize::MAX),
             linger: self.linger,
             fail_fast: self.fail_fast,
             transcript: self.transcript,
         })
+    }
+
+    /// The chosen servers that are only spoken to; none where payloads were asked for.
+    fn pings(&self, plan: &Plan, rounds: usize) -> Vec<Arc<Ping>> {
+        let is_chosen = |ping: &&Arc<Ping>| {
+            let is_named = self.routes.iter().any(|name| name == ping.name.as_str());
+            self.payload.is_empty() && (self.routes.is_empty() || is_named)
+        };
+        let chosen = plan.pings.values().filter(is_chosen);
+        chosen
+            .flat_map(|ping| std::iter::repeat_n(Arc::clone(ping), rounds))
+            .collect()
     }
 
     fn payloads(&self) -> Result<Vec<Payload>> {
@@ -203,13 +248,7 @@ impl Check {
     }
 
     /// Stops the run at its timeout or at the first signal; ends at the second.
-    async fn watch_over(&self, stop: &CancellationToken) {
-        let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) else {
-            return std::future::pending().await;
-        };
+    async fn watch_over(&self, signals: &mut Signals, stop: &CancellationToken) {
         let timeout = async {
             match self.timeout {
                 Some(timeout) => tokio::time::sleep(timeout).await,
@@ -217,78 +256,48 @@ impl Check {
             }
         };
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            () = signals.next() => {}
             () = timeout => {}
         }
         stop.cancel();
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        signals.next().await;
     }
 
-    fn print(&self, common: &Common, document: &Document) -> io::Result<()> {
-        let mut out = common.output();
-        match self.format {
-            Format::Human => out.write_all(human::render(document, super::width()).as_bytes()),
-            Format::Json => json::write(document, io::BufWriter::new(out)),
-        }
-    }
-
-    fn exit(&self, verdict: Verdict, interrupted: bool) -> Exit {
-        let verdict = if interrupted {
+    /// What was cut short, or is not where it was asked for, is never a success.
+    fn exit(&self, verdict: Verdict, cut_short: bool) -> Exit {
+        let verdict = if cut_short {
             verdict.max(Verdict::Unknown)
         } else {
             verdict
         };
-        if verdict < self.fail_on.verdict() && !interrupted {
+        if verdict < self.fail_on.verdict() && !cut_short {
             return Exit::OK;
         }
         Exit(verdict.exit_code())
     }
 }
 
-/// Waits for the servers that the order needs, and says what it still waits for.
-async fn wait(plan: &Plan, order: &Order, limit: Duration, quiet: bool) -> Result<()> {
-    let routes = || order.cycles.iter().map(|cycle| &cycle.route);
-    let gateways: BTreeMap<_, _> = routes()
-        .map(|route| (route.gateway.name.clone(), Arc::clone(&route.gateway)))
-        .collect();
-    let wanted: BTreeSet<_> = routes()
-        .flat_map(|route| [Some(&route.mailbox.name), route.bounce_mailbox.as_ref()])
-        .flatten()
-        .collect();
-    let mailboxes = wanted
-        .into_iter()
-        .filter_map(|name| plan.mailboxes.get(name).cloned());
-    let mut said = BTreeMap::new();
-    let tell = |waiting: &Waiting| {
-        let what = waiting.failure.what.clone();
-        if said.insert(waiting.server.clone(), what.clone()) != Some(what.clone()) && !quiet {
-            // A closed standard error is no reason to stop.
-            let _ = writeln!(anstream::stderr(), "waiting for {}: {what}", waiting.server);
-        }
-    };
-    let waited = ready(
-        gateways.into_values().collect(),
-        mailboxes.collect(),
-        limit,
-        tell,
-    )
-    .await;
-    let Err(waiting) = waited else { return Ok(()) };
-    let never: Vec<_> = waiting
-        .iter()
-        .map(|Waiting { server, failure }| match failure.remedy {
-            "" => format!("{server}: {}", failure.what),
-            remedy => format!("{server}: {} — {remedy}", failure.what),
+/// The signals that ask for an end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let on = |kind| signal(kind).context("signals cannot be listened for");
+        Ok(Self {
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
         })
-        .collect();
-    bail!(
-        "not ready within --wait {limit:?}:\n  {}",
-        never.join("\n  ")
-    )
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// The route's own test of this payload, or one with the payload's own expectation.

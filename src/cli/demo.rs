@@ -238,6 +238,7 @@ impl Demo {
             .map(|route| Cycle::new(route.clone(), route.tests.clone()))
             .collect();
         let order = Order {
+            pings: Vec::new(),
             concurrency: usize::MAX,
             cycles,
             linger: Duration::from_secs(1),

@@ -10,8 +10,11 @@ mod init;
 mod lab;
 mod paths;
 mod payloads;
+mod ping;
 mod progress;
+mod report;
 mod state;
+mod wait;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -112,6 +115,11 @@ enum Command {
     Demo(demo::Demo),
     /// Run the tests of all or the named routes once, and exit with the worst verdict
     Check(check::Check),
+    /// Speak to a server step by step, without sending a message
+    ///
+    /// For servers that one does not own or cannot put a rule on: SMTP, IMAP and POP3. Every step is timed by itself and
+    /// shown with the server's own words. DATA is never sent.
+    Ping(ping::Ping),
     /// List what there is to send, and what it proves
     Payloads(payloads::Payloads),
     /// Tell what a reason code means, and what to do about it
@@ -160,6 +168,7 @@ impl Cli {
         common.start_logging(false);
         let result = match command {
             Command::Check(check) => check.run(&common).await,
+            Command::Ping(ping) => ping.run(&common).await,
             Command::Payloads(payloads) => payloads.run(&common),
             Command::Explain(explain) => explain.run(&common),
             Command::Init(init) => init.run(&common),

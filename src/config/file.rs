@@ -90,6 +90,10 @@ pub struct Signing {
 pub struct Dns {
     /// Name servers to ask instead of the system's, like `192.0.2.53` or `[2001:db8::53]:5353`.
     pub servers: Option<At<Vec<Text>>>,
+    /// Blocklists (DNSBL) to ask about the address that mail is sent from, like `zen.spamhaus.org`.
+    pub blocklists: Option<At<Vec<Text>>>,
+    /// That address as the world sees it, where it is not this machine's own.
+    pub sending_address: Option<Text>,
 }
 
 /// An SMTP server.
@@ -180,6 +184,8 @@ pub struct Mailbox {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Route {
+    /// round-trip, or ping: the gateway is only spoken to.
+    pub kind: Option<Text>,
     /// The gateway's name.
     pub gateway: Option<Text>,
     /// The mailbox's name.
@@ -202,6 +208,8 @@ pub struct Route {
     pub deadline: Option<Text>,
     /// Slower than this: warn.
     pub warn_after: Option<Text>,
+    /// Of a ping: a certificate that ends sooner than this is warned about.
+    pub certificate_warn: Option<Text>,
     /// How long 4xx replies are tried again.
     pub defer_for: Option<Text>,
     /// How long after the deadline an unreadable mailbox is waited for.

@@ -1,8 +1,10 @@
 //! The plan: a config with its names resolved, its values checked and its defaults filled in.
 
+mod ping;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use lettre::Address;
 use secrecy::SecretString;
+
+pub use ping::{DEFAULT_CERTIFICATE_WARN, Door, Ping, PingServer};
 
 use super::secret::Secret;
 use super::value::Rate;
@@ -24,14 +28,27 @@ use crate::probe::tag::Tag;
 pub struct Plan {
     /// How tags are signed.
     pub signing: Signing,
-    /// Asked for addresses; none: the system's resolver.
-    pub name_servers: Arc<[SocketAddr]>,
+    /// How names are looked up, and which blocklists are asked.
+    pub dns: DnsPlan,
     /// Where messages are submitted.
     pub gateways: BTreeMap<GatewayName, Arc<Gateway>>,
     /// Where copies come back to.
     pub mailboxes: BTreeMap<MailboxName, Arc<Mailbox>>,
     /// What is under test.
     pub routes: BTreeMap<RouteName, Arc<Route>>,
+    /// Servers that are only spoken to.
+    pub pings: BTreeMap<RouteName, Arc<Ping>>,
+}
+
+/// How names are looked up, and which blocklists are asked.
+#[derive(Clone, Debug, Default)]
+pub struct DnsPlan {
+    /// Asked for everything; none: the system's resolver.
+    pub servers: Arc<[SocketAddr]>,
+    /// The zones of blocklists (RFC 5782) that are asked about the address we send from.
+    pub blocklists: Vec<String>,
+    /// That address as the world sees it; `None`: that of the session, where it is a public one.
+    pub sending_address: Option<IpAddr>,
 }
 
 /// How tags are signed.

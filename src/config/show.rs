@@ -4,7 +4,9 @@ use std::fmt;
 
 use toml::{Table, Value};
 
-use super::plan::{Endpoint, Gateway, Login, Mailbox, Plan, Route, Trust};
+use super::plan::{
+    DnsPlan, Endpoint, Gateway, Login, Mailbox, Ping, PingServer, Plan, Route, Trust,
+};
 use super::secret::Secret;
 use super::value::written;
 use crate::probe::payload::Sample;
@@ -23,10 +25,8 @@ impl fmt::Display for Plan {
         if !signing.is_empty() {
             file.insert("signing".into(), signing.into());
         }
-        if !self.name_servers.is_empty() {
-            let servers: Vec<_> = self.name_servers.iter().map(ToString::to_string).collect();
-            let mut dns = Table::new();
-            put(&mut dns, "servers", Some(servers));
+        let dns = dns(&self.dns);
+        if !dns.is_empty() {
             file.insert("dns".into(), dns.into());
         }
         let gateways = self
@@ -43,6 +43,9 @@ impl fmt::Display for Plan {
             .routes
             .iter()
             .map(|(name, it)| (name.to_string(), route(it).into()));
+        let pings = self.pings.iter();
+        let pings = pings.map(|(name, it)| (name.to_string(), ping(it).into()));
+        let routes = routes.chain(pings);
         file.insert("routes".into(), Value::Table(routes.collect()));
         f.write_str(
             toml::to_string_pretty(&file)
@@ -50,6 +53,42 @@ impl fmt::Display for Plan {
                 .trim_end(),
         )
     }
+}
+
+fn dns(dns: &DnsPlan) -> Table {
+    let mut table = Table::new();
+    let servers: Vec<_> = dns.servers.iter().map(ToString::to_string).collect();
+    put(
+        &mut table,
+        "servers",
+        (!servers.is_empty()).then_some(servers),
+    );
+    let blocklists = (!dns.blocklists.is_empty()).then(|| dns.blocklists.clone());
+    put(&mut table, "blocklists", blocklists);
+    let sending_address = dns.sending_address.map(|address| address.to_string());
+    put(&mut table, "sending_address", sending_address);
+    table
+}
+
+fn ping(ping: &Ping) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "kind", Some("ping"));
+    match &ping.server {
+        PingServer::Smtp(gateway) => put(&mut table, "gateway", Some(gateway.name.as_str())),
+        // The config has no way to say so.
+        PingServer::Mailbox(_) => {}
+    }
+    let (from, to) = ping.envelope.clone().unzip();
+    put(&mut table, "from", from.map(|from| from.to_string()));
+    put(&mut table, "to", to.map(|to| to.to_string()));
+    put(&mut table, "deadline", Some(written(ping.deadline)));
+    put(&mut table, "warn_after", ping.warn_after.map(written));
+    put(
+        &mut table,
+        "certificate_warn",
+        Some(written(ping.certificate_warn)),
+    );
+    table
 }
 
 fn gateway(gateway: &Gateway) -> Table {

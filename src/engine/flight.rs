@@ -12,6 +12,7 @@ use crate::judge::record::Identity;
 use crate::judge::verdict::{Case, Close, Control, judge};
 use crate::probe::evidence::Bounce;
 use crate::probe::facts::{Attempt, End};
+use crate::probe::listing::Listing;
 use crate::probe::manifest::Manifest;
 use crate::probe::message::Draft;
 use crate::probe::outcome::{Outcome, Phase};
@@ -67,6 +68,8 @@ pub(super) struct Flight {
     pub(super) turned: bool,
     pub(super) copies: Vec<Copy>,
     pub(super) bounce: Option<Bounce>,
+    /// What blocklists say of the address it is sent from.
+    pub(super) listings: Arc<[Listing]>,
 }
 
 /// What follows from an attempt.
@@ -136,6 +139,7 @@ impl Flight {
             came_through,
             attempts: &self.attempts,
             copies: &self.copies,
+            listings: &self.listings,
             bounce: self.bounce.as_ref(),
             close: match &self.stage {
                 Stage::Settled(close) => close,

@@ -14,6 +14,7 @@ use crate::judge::evidence::{self, Copy};
 use crate::judge::verdict::Close;
 use crate::mailbox::Interest;
 use crate::probe::facts::{Attempt, Blindness, Failure, Look, Place, Sighting};
+use crate::probe::listing::Listing;
 use crate::probe::manifest::Manifest;
 use crate::probe::message::Kind;
 use crate::probe::name::MailboxName;
@@ -44,6 +45,8 @@ pub struct Probe {
     pub submission: Submission,
     /// When it should start.
     pub due: Stamp,
+    /// What blocklists say of the address it is sent from.
+    pub listings: Arc<[Listing]>,
 }
 
 /// Something that happened.
@@ -258,6 +261,7 @@ impl Ledger {
             turned: false,
             copies: Vec::with_capacity(1),
             bounce: None,
+            listings: probe.listings,
         };
         if let Some(cycle) = cycle.filter(|_| !flight.manifest.parts.is_empty()) {
             self.twins.entry(cycle).or_default().push(id);

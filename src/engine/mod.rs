@@ -6,6 +6,8 @@ pub mod cycle;
 mod flight;
 pub mod ledger;
 mod pending;
+pub mod ping;
 pub mod ready;
 pub mod run;
 mod send;
+pub mod unstarted;

@@ -7,7 +7,9 @@ use lettre::Address;
 
 use super::cycle::Cycle;
 use crate::config::plan::{Gateway, Route, Test};
+use crate::net::blocklist::Blocklists;
 use crate::net::dns::Dns;
+use crate::probe::listing::Listing;
 use crate::probe::tag::Tag;
 
 /// A probe that is still to be started.
@@ -20,16 +22,69 @@ pub(super) struct Pending {
     pub(super) in_controlled: bool,
     /// The only address it may go to.
     pub(super) address: Option<SocketAddr>,
+    /// What blocklists say of the address it is sent from.
+    pub(super) listings: Arc<[Listing]>,
+}
+
+/// Where the probes of a gateway go, and what is known before they do.
+#[derive(Clone)]
+pub(super) struct Prospect {
+    /// Each of its addresses, or whichever it has.
+    pub(super) addresses: Vec<Option<SocketAddr>>,
+    /// What blocklists say of the address that it sees us come from.
+    pub(super) listings: Arc<[Listing]>,
+}
+
+impl Prospect {
+    /// Looks up what the config asks for, and nothing else.
+    pub(super) async fn of(gateway: &Gateway, lists: Option<&Blocklists>) -> Self {
+        let mut prospect = Self::whichever();
+        if !gateway.each_address && lists.is_none() {
+            return prospect;
+        }
+        let dns = Dns::new(Arc::clone(&gateway.name_servers));
+        let Gateway {
+            endpoint,
+            is_domain,
+            timeout,
+            ..
+        } = gateway;
+        // Where there is no address, the probe itself will fail on it, and say so.
+        let Ok(targets) = dns.targets(endpoint, *is_domain, *timeout).await else {
+            return prospect;
+        };
+        if let (Some(lists), Some(first)) = (lists, targets.first()) {
+            prospect.listings = lists.towards(first.address).await.into();
+        }
+        if gateway.each_address {
+            let addresses = targets.into_iter().map(|it| Some(it.address));
+            prospect.addresses = addresses.collect();
+        }
+        prospect
+    }
+
+    /// Nothing is known.
+    pub(super) fn whichever() -> Self {
+        Self {
+            addresses: vec![None],
+            listings: Arc::default(),
+        }
+    }
 }
 
 impl Pending {
-    pub(super) fn of(cycle: &Cycle, address: Option<SocketAddr>) -> impl Iterator<Item = Self> {
+    pub(super) fn of(
+        cycle: &Cycle,
+        address: Option<SocketAddr>,
+        listings: &Arc<[Listing]>,
+    ) -> impl Iterator<Item = Self> {
         let pending = move |(at, test): (usize, &Test)| Self {
             route: Arc::clone(&cycle.route),
             is_control: cycle.has_control && at == 0,
             in_controlled: cycle.has_control,
             test: test.clone(),
             address,
+            listings: Arc::clone(listings),
         };
         cycle.tests.iter().enumerate().map(pending)
     }
@@ -43,23 +98,4 @@ pub(super) fn tagged(address: &Address, tag: Tag, is_wanted: bool) -> Address {
         .ok()
         .filter(|_| is_wanted)
         .unwrap_or_else(|| address.clone())
-}
-
-/// Where the probes of a cycle go: to each of the gateway's addresses, or to whichever it has.
-pub(super) async fn addresses(gateway: &Gateway) -> Vec<Option<SocketAddr>> {
-    if !gateway.each_address {
-        return vec![None];
-    }
-    let dns = Dns::new(Arc::clone(&gateway.name_servers));
-    let Gateway {
-        endpoint,
-        is_domain,
-        timeout,
-        ..
-    } = gateway;
-    match dns.targets(endpoint, *is_domain, *timeout).await {
-        Ok(targets) => targets.into_iter().map(|it| Some(it.address)).collect(),
-        // The probe itself will fail on it, and say so.
-        Err(_) => vec![None],
-    }
 }

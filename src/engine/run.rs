@@ -16,15 +16,16 @@ use uuid::Uuid;
 use super::collect::Collector;
 use super::cycle::{Cycle, needs_control};
 use super::ledger::{Effect, Event, Ledger, Probe};
-use super::pending::{Pending, addresses, tagged};
+use super::pending::{Pending, Prospect, tagged};
+use super::ping::{self, Round};
 use super::send::{self, Job};
+use super::unstarted::record_of;
 use crate::clock::Stamp;
-use crate::config::plan::{Plan, Route, Test};
+use crate::config::plan::{Ping, Plan, Route, Test};
 use crate::judge::record;
-use crate::judge::verdict::{Case, Close};
 use crate::mailbox::{self, Sweep};
+use crate::net::blocklist::Blocklists;
 use crate::probe::facts::Blindness;
-use crate::probe::manifest::Manifest;
 use crate::probe::message::{ComposeError, compose};
 use crate::probe::name::{GatewayName, MailboxName};
 use crate::probe::outcome::Verdict;
@@ -44,6 +45,8 @@ const FAREWELL: Duration = Duration::from_secs(10);
 pub struct Order {
     /// The cycles, in the order they are sent; one probe for each of their tests.
     pub cycles: Vec<Cycle>,
+    /// Servers to speak to, each as often as it stands here.
+    pub pings: Vec<Arc<Ping>>,
     /// Probes in flight at once.
     pub concurrency: usize,
     /// How long duplicates are still waited for once every probe has its outcome.
@@ -55,9 +58,10 @@ pub struct Order {
 }
 
 impl Order {
-    /// How many probes it sends.
+    /// How many probes and pings it is.
     pub fn probes(&self) -> usize {
-        self.cycles.iter().map(|cycle| cycle.tests.len()).sum()
+        let messages = self.cycles.iter().map(|cycle| cycle.tests.len());
+        messages.sum::<usize>() + self.pings.len()
     }
 }
 
@@ -130,6 +134,31 @@ pub async fn run(
     progress: mpsc::UnboundedSender<Progress>,
     stop: CancellationToken,
 ) -> Result<Vec<Record>, RunError> {
+    let round = Round {
+        pings: std::mem::take(&mut order.pings),
+        concurrency: order.concurrency,
+    };
+    let pinged = ping::round(plan, round, &identity.instance, &progress, &stop);
+    let sent = async {
+        if order.cycles.is_empty() {
+            return Ok(Vec::new());
+        }
+        send_and_collect(plan, order, identity, progress.clone(), stop.clone()).await
+    };
+    let (sent, pinged) = tokio::join!(sent, pinged);
+    let mut records = sent?;
+    records.extend(pinged);
+    Ok(records)
+}
+
+/// The round trips of an order.
+async fn send_and_collect(
+    plan: &Plan,
+    mut order: Order,
+    identity: &Identity,
+    progress: mpsc::UnboundedSender<Progress>,
+    stop: CancellationToken,
+) -> Result<Vec<Record>, RunError> {
     let cancel = CancellationToken::new();
     let wanted: BTreeSet<_> = order
         .cycles
@@ -162,17 +191,21 @@ pub async fn run(
     }
     let mut pending = VecDeque::new();
     let mut known = BTreeMap::new();
+    let lists = (!plan.dns.blocklists.is_empty()).then(|| Blocklists::new(&plan.dns));
     for cycle in std::mem::take(&mut order.cycles) {
         let gateway = &cycle.route.gateway;
         if !known.contains_key(&gateway.name) {
             let found = tokio::select! {
-                () = stop.cancelled() => vec![None],
-                found = addresses(gateway) => found,
+                () = stop.cancelled() => Prospect::whichever(),
+                found = Prospect::of(gateway, lists.as_ref()) => found,
             };
             known.insert(gateway.name.clone(), found);
         }
-        for address in known.get(&gateway.name).into_iter().flatten() {
-            pending.extend(Pending::of(&cycle, *address));
+        let Some(prospect) = known.get(&gateway.name) else {
+            continue;
+        };
+        for address in &prospect.addresses {
+            pending.extend(Pending::of(&cycle, *address, &prospect.listings));
         }
     }
     let mut run = Run {
@@ -324,6 +357,7 @@ impl Run<'_> {
                 transcript: self.order.transcript,
             },
             due: now,
+            listings: Arc::clone(&pending.listings),
         })
     }
 
@@ -406,24 +440,13 @@ impl Run<'_> {
     /// The record of a probe that was never begun.
     fn skipped(&self, route: &Route, test: &Test) -> Result<Record, RunError> {
         let now = Stamp::now();
-        let case = Case {
-            route,
-            sample: &test.sample,
-            manifest: &Manifest::nothing(),
-            expect: &test.expect,
-            control: None,
-            came_through: &[],
-            attempts: &[],
-            copies: &[],
-            bounce: None,
-            close: &Close::NotStarted,
-        };
-        Ok(case.record(record::Identity {
+        let who = record::Identity {
             id: self.mint(now)?.id(),
             instance: &self.identity.instance,
             due_at: now.wall,
             began_at: None,
-        }))
+        };
+        Ok(record_of(route, test, who))
     }
 
     fn mint(&self, now: Stamp) -> Result<Tag, RunError> {

@@ -2,6 +2,7 @@
 //! sightings came.
 
 pub mod evidence;
+pub mod ping;
 pub mod reason;
 pub mod record;
 pub mod verdict;

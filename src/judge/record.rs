@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::evidence::stopped_by;
+use super::evidence::{named_blocklist, stopped_by};
 use super::reason::reason;
 use super::verdict::{Case, judge};
 use crate::probe::evidence::Evidence;
 use crate::probe::facts::{Attempt, End, Reply, Uid};
+use crate::probe::listing::{Listing, Standing};
 use crate::probe::outcome::Phase;
 use crate::probe::record::{
     AttemptRecord, Clock, CopyRecord, PhaseTime, Record, Smtp, milliseconds,
@@ -27,7 +28,7 @@ pub struct Identity<'a> {
 }
 
 /// What peers say may hold characters that would steer a terminal: they are replaced. Line breaks stay.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }
 
@@ -65,6 +66,7 @@ impl Case<'_> {
             round_trip_ms: self.round_trip().map(milliseconds),
             deferral_ms: milliseconds(self.deferral()),
             deadline_ms: milliseconds(self.route.deadline),
+            warn_after_ms: self.route.warn_after.map(milliseconds),
             late: copy.is_some_and(|copy| !self.in_time(copy)),
             duplicates: self.copies.len().saturating_sub(1),
             phases: self.phases(),
@@ -84,12 +86,22 @@ impl Case<'_> {
                     .filter(|attempt| attempt.address.is_some())
                     .map(|attempt| attempt.vantage),
                 bounce: self.bounce.cloned(),
+                blocklists: blocklists(self.refusal(), self.listings),
+                visit: None,
             },
             transcript: self
                 .attempts
                 .iter()
                 .flat_map(|attempt| attempt.transcript.iter().map(|line| plain(line)))
                 .collect(),
+        }
+    }
+
+    /// The reply that refused it, or put it off, last.
+    fn refusal(&self) -> Option<&Reply> {
+        match &self.attempts.last()?.end {
+            End::Refused(_, reply) => Some(reply),
+            End::Accepted(_) | End::Broken(..) | End::ReplyLost(_) | End::Awaited => None,
         }
     }
 
@@ -165,6 +177,19 @@ impl Case<'_> {
         }
         phases
     }
+}
+
+/// The list that a refusal names, and what lists say that were asked.
+pub(super) fn blocklists(refusal: Option<&Reply>, asked: &[Listing]) -> Vec<Listing> {
+    let named = refusal.and_then(|reply| named_blocklist(&reply.raw));
+    let named = named.map(|list| Listing {
+        list,
+        address: None,
+        standing: Standing::Named,
+        answers: Vec::new(),
+        text: None,
+    });
+    named.into_iter().chain(asked.iter().cloned()).collect()
 }
 
 fn attempt_record(attempt: &Attempt) -> AttemptRecord {

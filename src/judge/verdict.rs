@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::evidence::Copy;
+use super::evidence::{Copy, named_blocklist};
 use crate::clock::Stamp;
 use crate::config::plan::Route;
 use crate::probe::evidence::Bounce;
-use crate::probe::facts::{Attempt, Blindness, End};
+use crate::probe::facts::{Attempt, Blindness, End, Reply};
+use crate::probe::listing::Listing;
 use crate::probe::manifest::Manifest;
-use crate::probe::outcome::{Code, Outcome, Verdict};
+use crate::probe::outcome::{Code, Outcome, Phase, Verdict};
 use crate::probe::payload::{Class, Sample};
 
 /// Why nothing more is waited for.
@@ -47,6 +48,8 @@ pub struct Case<'a> {
     pub attempts: &'a [Attempt],
     /// Every copy seen, in the order of their sighting.
     pub copies: &'a [Copy],
+    /// What blocklists say of the address we send from.
+    pub listings: &'a [Listing],
     /// What a delivery report said; only `failed` decides anything.
     pub bounce: Option<&'a Bounce>,
     /// Why nothing more is waited for.
@@ -267,12 +270,16 @@ fn outcome(case: &Case<'_>) -> (Outcome, Code) {
             _ => (Outcome::Unfinished, Code::Interrupted),
         };
     };
+    let named = |reply: &Reply, code| match named_blocklist(&reply.raw) {
+        Some(_) => Code::Blocklisted,
+        None => code,
+    };
     match (&last.end, case.close) {
         (End::Refused(phase, reply), _) if reply.is_permanent() => {
             if phase.is_before_mail() {
-                (Outcome::Unsent, code_before_mail(*phase))
+                (Outcome::Unsent, named(reply, code_before_mail(*phase)))
             } else {
-                (Outcome::Rejected, Code::Rejected)
+                (Outcome::Rejected, named(reply, Code::Rejected))
             }
         }
         (End::Broken(phase, failure), _)
@@ -281,7 +288,8 @@ fn outcome(case: &Case<'_>) -> (Outcome, Code) {
             (Outcome::Unsent, failure.code)
         }
         (_, Close::Interrupted) => (Outcome::Unfinished, Code::Interrupted),
-        (End::Refused(..) | End::Broken(..), _) => (Outcome::Deferred, Code::Deferred),
+        (End::Refused(_, reply), _) => (Outcome::Deferred, named(reply, Code::Deferred)),
+        (End::Broken(..), _) => (Outcome::Deferred, Code::Deferred),
         (End::Accepted(_) | End::ReplyLost(_) | End::Awaited, Close::Blind(blindness)) => {
             (Outcome::Unseen, blindness.failure.code)
         }
@@ -290,8 +298,8 @@ fn outcome(case: &Case<'_>) -> (Outcome, Code) {
     }
 }
 
-fn code_before_mail(phase: crate::probe::outcome::Phase) -> Code {
-    use crate::probe::outcome::Phase;
+/// The code of a refusal at this phase.
+pub(super) fn code_before_mail(phase: Phase) -> Code {
     match phase {
         Phase::Auth => Code::AuthFailed,
         Phase::Starttls | Phase::Tls => Code::TlsFailed,

@@ -5,6 +5,7 @@ pub mod imap;
 pub mod pace;
 pub mod pop3;
 mod sasl;
+pub mod visit;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -36,7 +36,7 @@ pub(super) async fn password(mailbox: &Mailbox) -> Result<SecretString, Blindnes
     })
 }
 
-fn insecure(endpoint: &Endpoint) -> Blindness {
+pub(super) fn insecure(endpoint: &Endpoint) -> Blindness {
     final_refusal(
         Code::MailboxRefused,
         format!(

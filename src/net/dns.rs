@@ -1,7 +1,7 @@
 //! Names to addresses: the system's resolver, or the name servers that the config names. Mail exchangers as RFC 5321 §5.1
 //! wants them: by preference, equal ones in random order, the domain's own address where there is none.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +17,12 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use super::dial::seconds;
+use crate::clock::Stamp;
 use crate::config::plan::Endpoint;
 use crate::probe::facts::Failure;
 use crate::probe::outcome::Code;
+use crate::probe::record::milliseconds;
+use crate::probe::visit::{Exchanger, Pointer};
 
 /// So many exchangers of a domain are looked at.
 const MOST_EXCHANGERS: usize = 20;
@@ -33,13 +36,15 @@ pub struct Target {
     pub address: SocketAddr,
 }
 
-/// A mail exchanger of a domain (RFC 5321 §5.1).
+/// What a look-up of addresses came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exchanger {
-    /// The lower, the sooner it is tried.
-    pub preference: u16,
-    /// Its name.
-    pub host: String,
+pub enum Answers {
+    /// There is no such name, or it has no such address.
+    None,
+    /// The addresses.
+    Found(Vec<Ipv4Addr>),
+    /// Nothing can be said, and why.
+    Failed(String),
 }
 
 /// Looks names up. Cheap to clone.
@@ -119,34 +124,19 @@ impl Dns {
         Ok(addresses)
     }
 
+    /// Whether a name has mail exchangers of its own, or says that it takes no mail.
+    pub async fn has_exchangers(&self, domain: &str, limit: Duration) -> bool {
+        let found = self.mx(domain, limit).await;
+        found.is_ok_and(|found| !found.is_empty())
+    }
+
     /// The mail exchangers of a domain in the order they are to be tried; the domain itself where it names none.
     pub async fn exchangers(
         &self,
         domain: &str,
         limit: Duration,
     ) -> Result<Vec<Exchanger>, Failure> {
-        let resolver = self.resolver(limit)?;
-        let looked_up = async {
-            match resolver.mx_lookup(absolute(domain)).await {
-                Ok(found) => Ok(found.answers().to_vec()),
-                // A name without exchangers, or with an address alone.
-                Err(error) if error.is_no_records_found() && !error.is_nx_domain() => {
-                    Ok(Vec::new())
-                }
-                Err(error) => Err(failed(domain, &explain(&error))),
-            }
-        };
-        let records = within(limit, domain, looked_up).await?;
-        let mut exchangers: Vec<_> = records
-            .iter()
-            .filter_map(|record| match &record.data {
-                RData::MX(mx) => Some(Exchanger {
-                    preference: mx.preference,
-                    host: mx.exchange.to_utf8().trim_end_matches('.').to_owned(),
-                }),
-                _ => None,
-            })
-            .collect();
+        let mut exchangers = self.mx(domain, limit).await?;
         if exchangers.is_empty() {
             return Ok(vec![Exchanger {
                 preference: 0,
@@ -164,6 +154,108 @@ impl Dns {
         exchangers.sort_by_key(|exchanger| (exchanger.preference, drawn()));
         exchangers.truncate(MOST_EXCHANGERS);
         Ok(exchangers)
+    }
+
+    /// The MX records of a name as they are; of the null MX (RFC 7505) the host is empty.
+    async fn mx(&self, domain: &str, limit: Duration) -> Result<Vec<Exchanger>, Failure> {
+        let resolver = self.resolver(limit)?;
+        let looked_up = async {
+            match resolver.mx_lookup(absolute(domain)).await {
+                Ok(found) => Ok(found.answers().to_vec()),
+                // A name without exchangers, or with an address alone.
+                Err(error) if error.is_no_records_found() && !error.is_nx_domain() => {
+                    Ok(Vec::new())
+                }
+                Err(error) => Err(failed(domain, &explain(&error))),
+            }
+        };
+        let records = within(limit, domain, looked_up).await?;
+        let exchangers = records.iter().filter_map(|record| match &record.data {
+            RData::MX(mx) => Some(Exchanger {
+                preference: mx.preference,
+                host: mx.exchange.to_utf8().trim_end_matches('.').to_owned(),
+            }),
+            _ => None,
+        });
+        Ok(exchangers.collect())
+    }
+
+    /// The names of an address (PTR), and whether one of them leads back to it.
+    pub async fn pointer(&self, address: IpAddr, limit: Duration) -> Pointer {
+        let began = Stamp::now();
+        let mut pointer = Pointer::default();
+        let asked = async {
+            let resolver = self.resolver(limit).map_err(|failure| failure.what)?;
+            let found = match resolver.reverse_lookup(address).await {
+                Ok(found) => found,
+                Err(error) if error.is_no_records_found() => return Ok(()),
+                Err(error) => return Err(explain(&error)),
+            };
+            let names = found
+                .answers()
+                .iter()
+                .filter_map(|record| match &record.data {
+                    RData::PTR(name) => Some(name.to_utf8().trim_end_matches('.').to_owned()),
+                    _ => None,
+                });
+            pointer.names = names.take(MOST_EXCHANGERS).collect();
+            for name in &pointer.names {
+                let back = resolver.lookup_ip(absolute(name)).await;
+                if back.is_ok_and(|back| back.iter().any(|ip| ip == address)) {
+                    pointer.confirmed = true;
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let asked = timeout(limit, asked).await;
+        let late = |_| Err(format!("no answer within {}", seconds(limit)));
+        pointer.problem = asked.unwrap_or_else(late).err();
+        pointer.ms = milliseconds(Stamp::now().since(began));
+        pointer
+    }
+
+    /// The IPv4 addresses of a name that no search list is tried for.
+    pub async fn a(&self, name: &str, limit: Duration) -> Answers {
+        let asked = async {
+            let resolver = self.resolver(limit).map_err(|failure| failure.what)?;
+            match resolver.ipv4_lookup(absolute(name)).await {
+                Ok(found) => Ok(found.answers().to_vec()),
+                Err(error) if error.is_no_records_found() => Ok(Vec::new()),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let found = match timeout(limit, asked).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => return Answers::Failed(error),
+            Err(_) => return Answers::Failed(format!("no answer within {}", seconds(limit))),
+        };
+        let addresses: Vec<_> = found
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::A(ip) => Some(ip.0),
+                _ => None,
+            })
+            .collect();
+        if addresses.is_empty() {
+            Answers::None
+        } else {
+            Answers::Found(addresses)
+        }
+    }
+
+    /// The text of a name, if it has one.
+    pub async fn txt(&self, name: &str, limit: Duration) -> Option<String> {
+        let resolver = self.resolver(limit).ok()?;
+        let asked = timeout(limit, resolver.txt_lookup(absolute(name))).await;
+        let found = asked.ok()?.ok()?;
+        found
+            .answers()
+            .iter()
+            .find_map(|record| match &record.data {
+                RData::TXT(text) => Some(text.to_string()),
+                _ => None,
+            })
     }
 
     fn resolver(&self, limit: Duration) -> Result<TokioResolver, Failure> {

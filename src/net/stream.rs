@@ -1,5 +1,6 @@
 //! The byte stream under every conversation: plain or TLS, the same to those who speak over it.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,6 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ProtocolVersion;
 
 /// A connection to a peer.
 #[derive(Debug)]
@@ -18,6 +20,21 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// What TLS was agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsSession {
+    /// The version in the words of its specification.
+    pub version: &'static str,
+    /// The cipher suite, by its IANA name.
+    pub cipher: &'static str,
+}
+
+impl fmt::Display for TlsSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.version, self.cipher)
+    }
+}
+
 impl Stream {
     /// The peer's address.
     pub fn peer(&self) -> io::Result<SocketAddr> {
@@ -26,15 +43,24 @@ impl Stream {
 
     /// The TLS version in the words of its specification, `None` without TLS.
     pub fn tls_version(&self) -> Option<&'static str> {
-        use tokio_rustls::rustls::ProtocolVersion;
-        match self {
-            Self::Plain(_) => None,
-            Self::Tls(tls) => match tls.get_ref().1.protocol_version() {
-                Some(ProtocolVersion::TLSv1_2) => Some("TLSv1.2"),
-                Some(ProtocolVersion::TLSv1_3) => Some("TLSv1.3"),
-                _ => Some("TLS"),
+        self.tls_session().map(|session| session.version)
+    }
+
+    /// What TLS was agreed on, `None` without TLS.
+    pub fn tls_session(&self) -> Option<TlsSession> {
+        let Self::Tls(tls) = self else { return None };
+        let session = tls.get_ref().1;
+        let suite = session.negotiated_cipher_suite();
+        Some(TlsSession {
+            version: match session.protocol_version() {
+                Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                _ => "TLS",
             },
-        }
+            cipher: suite
+                .and_then(|suite| suite.suite().as_str())
+                .unwrap_or_default(),
+        })
     }
 
     fn tcp(&self) -> &TcpStream {

@@ -1,25 +1,28 @@
 //! TLS as a client: one crypto provider for the whole program, verification on unless the config turns it off.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use secrecy::ExposeSecret;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
+use tokio_rustls::rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
     AlertDescription, CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct,
-    Error as RustlsError, RootCertStore, SignatureScheme,
+    Error as RustlsError, RootCertStore, SignatureScheme, WantsVerifier,
 };
 
 use crate::config::plan::{ClientCertificate, Trust};
+
+/// So many certificates of a chain are kept.
+const MOST_SHOWN: usize = 10;
 
 /// The one crypto provider.
 pub fn provider() -> Arc<CryptoProvider> {
@@ -38,11 +41,37 @@ pub struct Tls {
 impl Tls {
     /// A client for this trust, which shows this certificate to whoever asks for one.
     pub fn new(trust: &Trust, client: Option<&ClientCertificate>) -> Self {
+        Self::showing(trusting(trust), client)
+    }
+
+    /// A client that lets itself be asked what it was shown. `lenient`: what does not verify is noted and no failure.
+    pub fn witnessing(
+        trust: &Trust,
+        lenient: bool,
+        client: Option<&ClientCertificate>,
+    ) -> (Self, Arc<Witness>) {
+        let lenient = lenient || *trust == Trust::Anybody;
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots(trust), provider());
+        let witness = Arc::new(Witness {
+            verifier: verifier.build().ok(),
+            lenient,
+            seen: Mutex::default(),
+        });
+        let builder = building().dangerous();
+        let builder = builder.with_custom_certificate_verifier(Arc::<Witness>::clone(&witness));
+        (Self::showing(builder, client), witness)
+    }
+
+    fn showing(
+        builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+        client: Option<&ClientCertificate>,
+    ) -> Self {
         // Certificate and key were checked when the plan was made.
-        let shown = client.and_then(identity);
-        let config = shown
-            .and_then(|(chain, key)| trusting(trust).with_client_auth_cert(chain, key).ok())
-            .unwrap_or_else(|| trusting(trust).with_no_client_auth());
+        let config = match client.and_then(identity) {
+            Some((chain, key)) => builder.clone().with_client_auth_cert(chain, key).ok(),
+            None => None,
+        };
+        let config = config.unwrap_or_else(|| builder.with_no_client_auth());
         Self {
             connector: TlsConnector::from(Arc::new(config)),
         }
@@ -61,22 +90,32 @@ impl Tls {
 }
 
 fn trusting(trust: &Trust) -> ConfigBuilder<ClientConfig, WantsClientCert> {
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .unwrap_or_else(|_| ClientConfig::builder());
     match trust {
-        Trust::System => builder.with_root_certificates(system_roots()),
+        Trust::System | Trust::Also(_) => building().with_root_certificates(roots(trust)),
+        Trust::Anybody => building()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Unverified)),
+    }
+}
+
+fn building() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap_or_else(|_| ClientConfig::builder())
+}
+
+/// The authorities that certificates are held against.
+fn roots(trust: &Trust) -> Arc<RootCertStore> {
+    match trust {
+        Trust::System | Trust::Anybody => system_roots(),
         Trust::Also(pem) => {
             let mut roots = RootCertStore::clone(&system_roots());
             // Checked when the plan was made; a certificate that does not parse is not trusted.
             roots.add_parsable_certificates(
                 CertificateDer::pem_slice_iter(pem.as_bytes()).flatten(),
             );
-            builder.with_root_certificates(roots)
+            Arc::new(roots)
         }
-        Trust::Anybody => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unverified)),
     }
 }
 
@@ -117,15 +156,17 @@ pub fn wants_certificate(error: &io::Error) -> bool {
 
 /// What a failed handshake means, and what to do.
 pub fn explain(error: &io::Error) -> (String, &'static str) {
-    let Some(error) = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<RustlsError>())
-    else {
-        return (
+    let inner = error.get_ref();
+    match inner.and_then(|inner| inner.downcast_ref::<RustlsError>()) {
+        Some(error) => described(error),
+        None => (
             error.to_string(),
             "the peer may not speak TLS on this port, or may have closed the connection",
-        );
-    };
+        ),
+    }
+}
+
+fn described(error: &RustlsError) -> (String, &'static str) {
     let remedy = match error {
         RustlsError::InvalidCertificate(reason) => match reason {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -203,5 +244,97 @@ impl ServerCertVerifier for Unverified {
         provider()
             .signature_verification_algorithms
             .supported_schemes()
+    }
+}
+
+/// Verifies as usual, and remembers what it was shown and what came of it.
+#[derive(Debug)]
+pub struct Witness {
+    /// `None`: there are no authorities to hold a certificate against.
+    verifier: Option<Arc<WebPkiServerVerifier>>,
+    lenient: bool,
+    seen: Mutex<Testimony>,
+}
+
+/// What a server showed.
+#[derive(Clone, Debug, Default)]
+pub struct Testimony {
+    /// Its certificates, its own first; none: it has shown none.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Why they do not verify.
+    pub problem: Option<String>,
+}
+
+impl Witness {
+    /// What the last handshake showed.
+    pub fn testimony(&self) -> Testimony {
+        match self.seen.lock() {
+            Ok(seen) => seen.clone(),
+            Err(poisoned) => poisoned.into_inner().clone(),
+        }
+    }
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, RustlsError> {
+        let verified = match &self.verifier {
+            Some(verifier) => verifier.verify_server_cert(
+                end_entity,
+                intermediates,
+                server_name,
+                ocsp_response,
+                now,
+            ),
+            None => Err(CertificateError::UnknownIssuer.into()),
+        };
+        let shown = std::iter::once(end_entity).chain(intermediates);
+        let testimony = Testimony {
+            chain: shown
+                .take(MOST_SHOWN)
+                .map(|it| it.clone().into_owned())
+                .collect(),
+            problem: verified.as_ref().err().map(|error| {
+                let (what, remedy) = described(error);
+                let what = what.trim_start_matches("invalid peer certificate: ");
+                format!("{what} — {remedy}")
+            }),
+        };
+        match self.seen.lock() {
+            Ok(mut seen) => *seen = testimony,
+            Err(poisoned) => *poisoned.into_inner() = testimony,
+        }
+        if self.lenient {
+            return Ok(ServerCertVerified::assertion());
+        }
+        verified
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        Unverified.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        Unverified.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        Unverified.supported_verify_schemes()
     }
 }

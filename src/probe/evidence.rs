@@ -7,10 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::facts::Vantage;
+use super::listing::Listing;
 use super::message::Carrier;
+use super::visit::VisitRecord;
 
 /// What supports the verdict.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// Where the deciding copy carried the tag.
     pub carriers: Vec<Carrier>,
@@ -26,6 +28,12 @@ pub struct Evidence {
     /// What a delivery status notification says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounce: Option<Bounce>,
+    /// What blocklists say of the address we send from; first the one that the server named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocklists: Vec<Listing>,
+    /// Of a ping: what was said and shown step by step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visit: Option<Box<VisitRecord>>,
 }
 
 /// Filters' marks by header field, in the order of their names. There are few on a message, and may be thousands of

@@ -2,6 +2,7 @@
 
 pub mod evidence;
 pub mod facts;
+pub mod listing;
 pub mod mail;
 pub mod manifest;
 pub mod message;
@@ -10,3 +11,4 @@ pub mod outcome;
 pub mod payload;
 pub mod record;
 pub mod tag;
+pub mod visit;

@@ -211,7 +211,7 @@ macro_rules! codes {
 
 codes! {
     Ok "ok" "The outcome is one that was expected, in time.";
-    Slow "slow" "The copy came, but took longer than `warn_after`.";
+    Slow "slow" "The copy, or the server's answer, took longer than `warn_after`.";
     Duplicate "duplicate" "The copy came more than once.";
     NotJudged "not-judged" "What should become of this payload is a matter of policy, and the test does not say; it is reported.";
     Leak "leak" "A harmful payload came through: a copy still holds it.";
@@ -222,19 +222,21 @@ codes! {
     Tagged "tagged" "The copy came back marked as spam or infected.";
     Junked "junked" "The copy was filed in the junk folder.";
     Altered "altered" "The copy came back without the payload that was sent.";
-    Late "late" "The copy came, but after the deadline.";
+    Late "late" "The copy, or the server's answer, came after the deadline.";
     Missing "missing" "The gateway accepted the message, and no copy came by the deadline.";
     ReplyLost "reply-lost" "The reply to the message itself was lost, and no copy came by the deadline.";
     Bounced "bounced" "A delivery status notification says that the message could not be delivered.";
     Rejected "rejected" "The gateway refused the message for good (5xx).";
     Deferred "deferred" "The gateway put the message off (4xx) for longer than `defer_for`.";
-    DnsFailed "dns-failed" "The gateway's name could not be resolved to an address.";
-    ConnectFailed "connect-failed" "No TCP connection to the gateway could be made.";
-    TlsFailed "tls-failed" "TLS with the gateway could not be established or verified.";
-    StarttlsMissing "starttls-missing" "The gateway does not offer STARTTLS, which the config asks for.";
-    GreetingFailed "greeting-failed" "The gateway's greeting or its reply to EHLO was not what SMTP asks for.";
-    AuthFailed "auth-failed" "The gateway refused the credentials.";
-    AuthUnavailable "auth-unavailable" "The gateway offers no way to log in that the config allows.";
+    Blocklisted "blocklisted" "The gateway refused or put off the message, and named a blocklist that our address is on.";
+    DnsFailed "dns-failed" "The server's name could not be resolved to an address.";
+    ConnectFailed "connect-failed" "No TCP connection to the server could be made.";
+    TlsFailed "tls-failed" "TLS with the server could not be established or verified.";
+    Certificate "certificate" "The server answers, but its certificate does not verify, or ends soon.";
+    StarttlsMissing "starttls-missing" "The server does not offer STARTTLS, which the config asks for.";
+    GreetingFailed "greeting-failed" "The server's greeting, or what it says of itself, was not what its protocol asks for.";
+    AuthFailed "auth-failed" "The server refused the credentials.";
+    AuthUnavailable "auth-unavailable" "The server offers no way to log in that the config allows.";
     TooLarge "too-large" "The message is larger than the gateway's announced SIZE limit.";
     NotOffered "not-offered" "The gateway does not offer an SMTP extension that the payload needs.";
     Secret "secret" "A secret could not be read when it was needed.";

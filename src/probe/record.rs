@@ -108,6 +108,9 @@ pub struct Record {
     pub deferral_ms: f64,
     /// The time the round trip, less its deferral, may take.
     pub deadline_ms: f64,
+    /// What is slower than this is worth a warning; left out where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warn_after_ms: Option<f64>,
     /// Whether a copy came after the deadline.
     pub late: bool,
     /// Copies beyond the first.

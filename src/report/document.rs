@@ -42,6 +42,25 @@ impl TestRecords<'_> {
         self.probes.iter().copied().filter(counted)
     }
 
+    /// The probe that decides it: the worst of those that count, and of equals one that was started.
+    pub fn deciding(&self) -> Option<&Record> {
+        self.counted()
+            .max_by_key(|probe| (probe.verdict, probe.outcome != Outcome::Skipped))
+    }
+
+    /// How it stands where there is only passed, failed and skipped, in a run that came to this verdict.
+    pub fn standing(&self, run: Verdict) -> Standing {
+        let is_skipped = self
+            .deciding()
+            .is_some_and(|probe| probe.outcome == Outcome::Skipped);
+        match self.verdict() {
+            Verdict::Pass | Verdict::Warn => Standing::Passed,
+            Verdict::Unknown if is_skipped && run == Verdict::Fail => Standing::Skipped,
+            Verdict::Unknown => Standing::Unknown,
+            Verdict::Fail => Standing::Failed,
+        }
+    }
+
     /// The worst verdict of the probes that count.
     pub fn verdict(&self) -> Verdict {
         self.counted()
@@ -49,6 +68,20 @@ impl TestRecords<'_> {
             .max()
             .unwrap_or_default()
     }
+}
+
+/// What becomes of a verdict in a format that has fewer of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// As expected, perhaps with a warning.
+    Passed,
+    /// Never started, in a run that has failed anyway. Elsewhere it is unknown: skipped tests read as success, and a run
+    /// that was interrupted, or never began, is none.
+    Skipped,
+    /// Nothing can be said, which is no success either.
+    Unknown,
+    /// Not as expected.
+    Failed,
 }
 
 /// The tests that records belong to, by route and payload.

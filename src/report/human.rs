@@ -14,6 +14,8 @@ use crate::probe::record::{Document, Record, Summary};
 
 /// How wide the bar of phases is.
 const BAR: usize = 32;
+/// No column is padded to more than this.
+const COLUMN: usize = 80;
 /// What the lines under a test are indented by.
 const INDENT: &str = "      ";
 
@@ -43,7 +45,7 @@ fn write_report(out: &mut String, document: &Document, width: Option<usize>) -> 
         .iter()
         .map(|test| test.route.as_str().len())
         .max()
-        .unwrap_or(0);
+        .map_or(0, |widest| widest.min(COLUMN));
     let payload_width = tests
         .iter()
         .map(|test| test.payload_name().len())
@@ -98,7 +100,7 @@ fn write_matrix(out: &mut String, matrix: &Matrix<'_>, width: Option<usize>) -> 
         writeln!(out, "{}", lead.trim_end())?;
     }
     let payloads = matrix.rows.iter().map(|row| row.payload.chars().count());
-    let payload_width = payloads.max().unwrap_or(0);
+    let payload_width = payloads.max().map_or(0, |widest| widest.min(COLUMN));
     let outcomes = matrix
         .rows
         .iter()
@@ -434,7 +436,7 @@ fn wrapped(out: &mut String, text: &str, width: Option<usize>) -> fmt::Result {
 }
 
 /// Milliseconds for a person: `0.4 ms`, `12 ms`, `3.2 s`.
-fn of_ms(ms: f64) -> String {
+pub(super) fn of_ms(ms: f64) -> String {
     if ms < 10.0 {
         format!("{ms:.1} ms")
     } else {

@@ -58,7 +58,7 @@ pub fn matrix<'a>(tests: &[&'a TestRecords<'a>]) -> Option<Matrix<'a>> {
 }
 
 fn row<'a>(test: &'a TestRecords<'a>) -> Option<Row<'a>> {
-    let probe = test.counted().max_by_key(|probe| probe.verdict)?;
+    let probe = test.deciding()?;
     let total = test.counted().count();
     let alike = test
         .counted()

@@ -12,12 +12,13 @@ use smtp_proto::{
     EhloResponse,
 };
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::clock::Stamp;
 use crate::config::secret::without;
 use crate::net::dial::seconds;
+use crate::net::lines::{Lines, NoLine};
 use crate::probe::facts::Reply;
 
 /// The longest reply line taken; RFC 5321 §4.5.3.1.5 asks for 512.
@@ -58,42 +59,49 @@ pub enum NoReply {
 /// An SMTP conversation.
 #[derive(Debug)]
 pub struct Conversation<S> {
-    stream: S,
-    received: Vec<u8>,
+    lines: Lines<S>,
     transcript: Option<Vec<String>>,
+}
+
+impl From<NoLine> for NoReply {
+    fn from(error: NoLine) -> Self {
+        match error {
+            NoLine::Closed => Self::Closed,
+            NoLine::Partial(line) => Self::Malformed(excerpt(&String::from_utf8_lossy(&line))),
+            NoLine::Broken(error) => Self::Broken(error),
+            NoLine::TooLong(most) => Self::TooLong(most),
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     /// A conversation over `stream`; `transcript`: both sides' lines are kept.
     pub fn new(stream: S, transcript: bool) -> Self {
         Self {
-            stream,
-            received: Vec::new(),
+            lines: Lines::new(stream),
             transcript: transcript.then(Vec::new),
         }
     }
 
     /// The stream, for STARTTLS; refused while bytes of the peer are unread (RFC 3207 §6).
     pub fn into_stream(self) -> Result<(S, Option<Vec<String>>), NoReply> {
-        if self.received.is_empty() {
-            Ok((self.stream, self.transcript))
-        } else {
-            Err(NoReply::Unasked(self.received.len()))
+        match self.lines.into_parts() {
+            (stream, unread) if unread.is_empty() => Ok((stream, self.transcript)),
+            (_, unread) => Err(NoReply::Unasked(unread.len())),
         }
     }
 
     /// Goes on over another stream, after STARTTLS.
     pub fn resume(stream: S, transcript: Option<Vec<String>>) -> Self {
         Self {
-            stream,
-            received: Vec::new(),
+            lines: Lines::new(stream),
             transcript,
         }
     }
 
     /// The stream under it.
     pub fn stream(&self) -> &S {
-        &self.stream
+        self.lines.stream()
     }
 
     /// The lines kept so far; begins anew.
@@ -128,11 +136,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         for command in commands {
             self.note(|| format!("C: {}", command.trim_end()));
         }
-        let sent = async {
-            self.stream.write_all(commands.concat().as_bytes()).await?;
-            self.stream.flush().await
-        };
-        Ok(timeout(limit, sent)
+        let commands = commands.concat();
+        Ok(timeout(limit, self.lines.write(commands.as_bytes()))
             .await
             .map_err(|_| NoReply::Slow(limit))??)
     }
@@ -157,11 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             let block = first_lines(rest, BLOCK);
             rest = rest.get(block.len()..).unwrap_or_default();
             let stuffed = stuff(block);
-            let sent = async {
-                self.stream.write_all(&stuffed).await?;
-                self.stream.flush().await
-            };
-            timeout(limit, sent)
+            timeout(limit, self.lines.write(&stuffed))
                 .await
                 .map_err(|_| NoReply::Slow(limit))??;
         }
@@ -174,11 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             return (Stamp::now(), Err(early));
         }
         self.note(|| "C: .".into());
-        let sent = async {
-            self.stream.write_all(b".\r\n").await?;
-            self.stream.flush().await
-        };
-        let result = match timeout(limit, sent).await {
+        let result = match timeout(limit, self.lines.write(b".\r\n")).await {
             Ok(sent) => sent.map_err(NoReply::from),
             Err(_) => Err(NoReply::Slow(limit)),
         };
@@ -203,35 +200,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
 
     /// Whether the peer has closed the connection or said something unasked, as far as can be told without waiting.
     pub async fn is_stale(&mut self) -> bool {
-        if !self.received.is_empty() {
-            return true;
-        }
-        let mut byte = [0];
-        timeout(Duration::ZERO, self.stream.read(&mut byte))
-            .await
-            .is_ok()
+        !self.lines.unread().is_empty() || self.lines.is_over().await
     }
 
     /// Nothing may have been said since the last reply, but that the server is about to hang up (421).
     async fn quiet(&mut self) -> Result<(), NoReply> {
-        let mut chunk = [0; 512];
-        if let Ok(Ok(count)) = timeout(Duration::ZERO, self.stream.read(&mut chunk)).await {
-            self.received.extend(chunk.iter().take(count));
-        }
-        if self.received.is_empty() || self.received.starts_with(b"421") {
+        let said = self.lines.peek().await;
+        if said.is_empty() || said.starts_with(b"421") {
             return Ok(());
         }
-        let early = String::from_utf8_lossy(&self.received).into_owned();
+        let early = String::from_utf8_lossy(said).into_owned();
         Err(NoReply::Early(excerpt(&early)))
     }
 
     async fn exchange(&mut self, bytes: &[u8], limit: Duration) -> Result<Reply, NoReply> {
         self.quiet().await?;
-        let sent = async {
-            self.stream.write_all(bytes).await?;
-            self.stream.flush().await
-        };
-        let sent = timeout(limit, sent)
+        let sent = timeout(limit, self.lines.write(bytes))
             .await
             .map_err(|_| NoReply::Slow(limit))?;
         // A server that hangs up has often said why before.
@@ -246,7 +230,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         let mut lines: Vec<String> = Vec::new();
         let mut length = 0;
         loop {
-            let line = self.read_line().await?;
+            let line = self.lines.line(MAX_LINE).await?;
+            let line = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
             length += line.len();
             if length > MAX_REPLY {
                 return Err(NoReply::TooLong(MAX_REPLY));
@@ -271,29 +256,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             if is_last {
                 return parse(&lines);
             }
-        }
-    }
-
-    /// A line without its end; a bare LF ends one too.
-    async fn read_line(&mut self) -> Result<String, NoReply> {
-        loop {
-            if let Some(end) = self.received.iter().position(|&byte| byte == b'\n') {
-                let line: Vec<u8> = self.received.drain(..=end).collect();
-                return Ok(String::from_utf8_lossy(line.trim_ascii_end()).into_owned());
-            }
-            if self.received.len() > MAX_LINE {
-                return Err(NoReply::TooLong(MAX_LINE));
-            }
-            let mut chunk = [0; 2048];
-            let count = self.stream.read(&mut chunk).await?;
-            if count == 0 {
-                return Err(if self.received.is_empty() {
-                    NoReply::Closed
-                } else {
-                    NoReply::Malformed(excerpt(&String::from_utf8_lossy(&self.received)))
-                });
-            }
-            self.received.extend(chunk.iter().take(count));
         }
     }
 
@@ -431,6 +393,7 @@ impl Capabilities {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tokio::io::AsyncWriteExt;
 
     use super::*;
 

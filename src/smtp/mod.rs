@@ -2,5 +2,6 @@
 
 pub mod conversation;
 mod open;
+pub mod ping;
 pub mod submit;
 mod trip;

@@ -8,6 +8,7 @@ use lettre::transport::smtp::commands::{Auth, Ehlo, Quit, Starttls};
 use lettre::transport::smtp::extension::ClientId;
 use secrecy::ExposeSecret;
 use smtp_proto::{AUTH_LOGIN, AUTH_PLAIN, AUTH_XOAUTH2};
+use tokio::net::TcpStream;
 
 use super::conversation::{Capabilities, Conversation, NoReply};
 use super::submit::{GOODBYE, Session, Submission, Submitter};
@@ -76,14 +77,13 @@ impl Submitter {
         }
     }
 
-    /// From the look-up to the reply to EHLO. `wanted`: the address to go to, if it is one of the gateway's or `pinned`.
-    async fn meet(
+    /// The look-up and the TCP handshake. `wanted`: the address to go to, if it is one of the gateway's or `pinned`.
+    pub(super) async fn reach(
         &self,
         wanted: Option<SocketAddr>,
         pinned: bool,
-        transcript: bool,
         trip: &mut Trip,
-    ) -> Result<(Conversation<Stream>, Capabilities, Target), End> {
+    ) -> Result<(TcpStream, Target), End> {
         let Gateway {
             endpoint, timeout, ..
         } = &*self.gateway;
@@ -108,26 +108,38 @@ impl Submitter {
         trip.address = Some(address);
         let mut others = targets.iter().map(|target| target.address);
         trip.other = others.find(|other| *other != address);
-        let endpoint = &Endpoint {
-            host,
-            port: endpoint.port,
-        };
         let tcp = dial::connect(address, *timeout).await;
         trip.mark(Phase::Connect);
         let tcp = tcp.map_err(broken(Phase::Connect))?;
+        Ok((tcp, Target { host, address }))
+    }
+
+    /// From the look-up to the reply to EHLO.
+    pub(super) async fn meet(
+        &self,
+        wanted: Option<SocketAddr>,
+        pinned: bool,
+        transcript: bool,
+        trip: &mut Trip,
+    ) -> Result<(Conversation<Stream>, Capabilities, Target), End> {
+        let (tcp, met) = self.reach(wanted, pinned, trip).await?;
+        let endpoint = &Endpoint {
+            host: met.host.clone(),
+            port: self.gateway.endpoint.port,
+        };
         let stream = if self.gateway.security == Security::Implicit {
-            let secured = dial::secure(&self.tls, endpoint, tcp, *timeout).await;
+            let secured = dial::secure(&self.tls, endpoint, tcp, self.gateway.timeout).await;
+            if let Ok(stream) = &secured {
+                trip.secured(stream);
+            }
             trip.mark(Phase::Tls);
-            secured.map_err(broken(Phase::Tls))?
+            secured.map_err(|failure| End::Broken(Phase::Tls, failure))?
         } else {
             Stream::Plain(tcp)
         };
         let mut conversation = Conversation::new(stream, transcript);
         match self.greet(&mut conversation, trip).await {
-            Ok(can) => {
-                let host = endpoint.host.clone();
-                Ok((conversation, can, Target { host, address }))
-            }
+            Ok(can) => Ok((conversation, can, met)),
             Err(end) => {
                 trip.transcript.append(&mut conversation.take_transcript());
                 Err(end)
@@ -141,15 +153,20 @@ impl Submitter {
         trip: &mut Trip,
     ) -> Result<Capabilities, End> {
         let greeting = conversation.reply(self.gateway.timeout).await;
+        trip.hear(&greeting);
         trip.mark(Phase::Banner);
         self.positive(Phase::Banner, greeting)?;
-        let ehlo = self.ehlo(conversation).await;
+        let ehlo = self.ehlo(conversation, trip).await;
         trip.mark(Phase::Ehlo);
         ehlo
     }
 
     /// EHLO, or HELO where the server knows no EHLO (RFC 5321 §4.1.4).
-    async fn ehlo(&self, conversation: &mut Conversation<Stream>) -> Result<Capabilities, End> {
+    async fn ehlo(
+        &self,
+        conversation: &mut Conversation<Stream>,
+        trip: &mut Trip,
+    ) -> Result<Capabilities, End> {
         let client = self
             .gateway
             .ehlo
@@ -157,11 +174,13 @@ impl Submitter {
             .map_or_else(ClientId::default, ClientId::Domain);
         let limit = self.gateway.timeout;
         let reply = conversation.command(Ehlo::new(client.clone()), limit).await;
+        trip.hear(&reply);
         match reply {
             Ok(reply) if matches!(reply.code, 500 | 502) => {
                 let helo = conversation
                     .command(format!("HELO {client}\r\n"), limit)
                     .await;
+                trip.hear(&helo);
                 self.positive(Phase::Ehlo, helo)
                     .map(|_| Capabilities::default())
             }
@@ -172,7 +191,7 @@ impl Submitter {
     }
 
     /// STARTTLS as the config asks for it.
-    async fn secure(
+    pub(super) async fn secure(
         &self,
         endpoint: &Endpoint,
         mut conversation: Conversation<Stream>,
@@ -200,6 +219,7 @@ impl Submitter {
             return Err(End::Broken(Phase::Starttls, failure));
         }
         let reply = conversation.command(Starttls, *timeout).await;
+        trip.hear(&reply);
         if let Err(end) = self.positive(Phase::Starttls, reply) {
             trip.mark(Phase::Starttls);
             trip.transcript.append(&mut conversation.take_transcript());
@@ -223,14 +243,15 @@ impl Submitter {
                 return Err(end);
             }
         };
+        trip.secured(&stream);
         let mut conversation = Conversation::resume(stream, transcript);
-        let can = self.ehlo(&mut conversation).await;
+        let can = self.ehlo(&mut conversation, trip).await;
         trip.mark(Phase::Starttls);
         Ok((conversation, can?))
     }
 
     /// Whether the session is authenticated now.
-    async fn log_in(
+    pub(super) async fn log_in(
         &self,
         conversation: &mut Conversation<Stream>,
         can: Capabilities,
@@ -239,7 +260,7 @@ impl Submitter {
         let Some(login) = &self.gateway.login else {
             return Ok(false);
         };
-        let result = self.authenticate(conversation, can, login).await;
+        let result = self.authenticate(conversation, can, login, trip).await;
         trip.mark(Phase::Auth);
         result.map(|()| true)
     }
@@ -249,6 +270,7 @@ impl Submitter {
         conversation: &mut Conversation<Stream>,
         can: Capabilities,
         login: &plan::Login,
+        trip: &mut Trip,
     ) -> Result<(), End> {
         let Gateway {
             endpoint, timeout, ..
@@ -328,6 +350,7 @@ impl Submitter {
             reply.raw = without(&reply.raw, password.expose_secret()).into();
         }
         conversation.forget(password.expose_secret());
+        trip.hear(&reply);
         self.positive(Phase::Auth, reply).map(|_| ())
     }
 

@@ -2,10 +2,14 @@
 
 use std::net::SocketAddr;
 
+use super::conversation::NoReply;
 use super::submit::Session;
 use crate::clock::Stamp;
-use crate::probe::facts::{Attempt, End, Step, Vantage, is_local};
+use crate::net::steps::Steps;
+use crate::net::stream::{Stream, TlsSession};
+use crate::probe::facts::{Attempt, End, Reply, Step, Vantage, is_local};
 use crate::probe::outcome::Phase;
+use crate::probe::visit::VisitStep;
 
 /// An attempt under way. Each phase ends where the next begins, so that together they are the whole.
 pub(super) struct Trip {
@@ -20,6 +24,10 @@ pub(super) struct Trip {
     pub(super) data_began: Option<Stamp>,
     pub(super) dot: Option<Stamp>,
     pub(super) transcript: Vec<String>,
+    /// Each step and the words that ended it, where that is asked for.
+    pub(super) heard: Option<Steps>,
+    /// What TLS was agreed on.
+    pub(super) session: Option<TlsSession>,
 }
 
 impl Trip {
@@ -37,6 +45,40 @@ impl Trip {
             data_began: None,
             dot: None,
             transcript: Vec::new(),
+            heard: None,
+            session: None,
+        }
+    }
+
+    /// One that remembers what the server said to each step.
+    pub(super) fn hearing() -> Self {
+        Self {
+            heard: Some(Steps::begin()),
+            ..Self::begin(false)
+        }
+    }
+
+    pub(super) fn hear(&mut self, reply: &Result<Reply, NoReply>) {
+        if let Some(heard) = &mut self.heard {
+            match reply {
+                Ok(reply) => heard.hear(&reply.raw),
+                Err(error) => heard.hear(&error.to_string()),
+            }
+        }
+    }
+
+    /// What TLS was agreed on.
+    pub(super) fn secured(&mut self, stream: &Stream) {
+        self.session = stream.tls_session();
+        if let (Some(heard), Some(session)) = (&mut self.heard, self.session) {
+            heard.hear(&session.to_string());
+        }
+    }
+
+    /// A step that is no phase of a submission ends now.
+    pub(super) fn end_step(&mut self, step: VisitStep) {
+        if let Some(heard) = &mut self.heard {
+            heard.end(step);
         }
     }
 
@@ -54,6 +96,9 @@ impl Trip {
             took: now.since(self.marked),
         });
         self.marked = now;
+        if let (Some(heard), Some(step)) = (&mut self.heard, VisitStep::of(phase)) {
+            heard.end(step);
+        }
     }
 
     pub(super) fn so_far(&self, end: End) -> Attempt {

@@ -147,6 +147,7 @@ fn the_page_of_a_code_is_printed_without_the_marks_of_its_source() {
 
     1. `--fail-fast`: a probe before it failed.
     2. The run was interrupted, or `--timeout` was over.
+    3. `--wait`: a server that the run needs never answered; `reason` names it.
 
     Next
 

@@ -1,5 +1,6 @@
 //! The second reading: values checked, names resolved, defaults filled in.
 
+mod ping;
 mod reader;
 mod routes;
 mod servers;
@@ -18,11 +19,11 @@ use reader::Reader;
 /// The plan, as far as the file allows one; what it does not is in `found`.
 pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Option<Plan> {
     let mut reader = Reader::new(folder, found);
-    reader.name_servers(file.dns.as_ref());
+    let dns = reader.dns(file.dns.as_ref());
     let gateways = named(&file.gateways, |name, table| reader.gateway(name, table));
     let mailboxes = named(&file.mailboxes, |name, table| reader.mailbox(name, table));
     let signing = reader.signing(file.signing.as_ref());
-    let routes = reader.routes(file, &gateways, &mailboxes);
+    let (routes, pings) = reader.routes(file, &gateways, &mailboxes);
     if file.routes.is_empty() {
         let help = "add [routes.NAME] with gateway, mailbox, from, to and tests";
         reader.absent(
@@ -31,10 +32,9 @@ pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Op
             Some(help),
         );
     }
-    let name_servers = Arc::clone(&reader.name_servers);
     (!found.has_errors()).then(|| Plan {
         signing,
-        name_servers,
+        dns,
         gateways: gateways
             .into_values()
             .map(|it| (it.name.clone(), it))
@@ -44,6 +44,7 @@ pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Op
             .map(|it| (it.name.clone(), it))
             .collect(),
         routes,
+        pings,
     })
 }
 

@@ -8,11 +8,28 @@ use std::time::Duration;
 
 use crate::config::diagnostic::{Diagnostics, suggest};
 use crate::config::file::{At, Dns, Text};
+use crate::config::plan::DnsPlan;
 use crate::config::value::duration;
 
 /// A switch that is off where it is left out.
 pub(super) fn is_on(switch: Option<&At<bool>>) -> bool {
     switch.is_some_and(|switch| *switch.value())
+}
+
+/// The zone of a blocklist.
+fn blocklist(text: &str) -> Result<String, String> {
+    let zone = text.trim_matches('.');
+    let is_zone = zone.contains('.')
+        && zone
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    if is_zone {
+        Ok(zone.to_ascii_lowercase())
+    } else {
+        Err(format!(
+            "{text:?} is no zone of a blocklist: write one like \"zen.spamhaus.org\""
+        ))
+    }
 }
 
 /// Reads values and notes what is wrong with them.
@@ -35,11 +52,33 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The name servers that all look-ups go to.
-    pub(super) fn name_servers(&mut self, dns: Option<&At<Dns>>) {
-        let Some(servers) = dns.and_then(|dns| dns.value().servers.as_ref()) else {
-            return;
+    /// How names are looked up. The name servers are known to whatever is read after.
+    pub(super) fn dns(&mut self, dns: Option<&At<Dns>>) -> DnsPlan {
+        let Some(keys) = dns.map(At::value) else {
+            return DnsPlan::default();
         };
+        if let Some(servers) = &keys.servers {
+            self.name_servers(servers);
+        }
+        let blocklists = keys.blocklists.as_ref().map(|lists| {
+            lists
+                .value()
+                .iter()
+                .filter_map(|zone| self.checked(Some(zone), blocklist))
+                .collect()
+        });
+        let sending_address = self.checked(keys.sending_address.as_ref(), |text| {
+            text.parse()
+                .map_err(|_| format!("{text:?} is no address: write one like \"192.0.2.1\""))
+        });
+        DnsPlan {
+            servers: Arc::clone(&self.name_servers),
+            blocklists: blocklists.unwrap_or_default(),
+            sending_address,
+        }
+    }
+
+    fn name_servers(&mut self, servers: &At<Vec<Text>>) {
         if servers.value().is_empty() {
             let help = "leave it out to ask those of the system";
             self.wrong(servers.span(), "`servers` is empty", Some(help));

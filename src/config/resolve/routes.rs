@@ -10,7 +10,7 @@ use lettre::Address;
 use super::reader::{Reader, is_on};
 use crate::config::diagnostic::suggest;
 use crate::config::file::{self, At, File, Text};
-use crate::config::plan::{DEFAULT_MARKS, DEFAULT_SUBJECT, Gateway, Mailbox, Route};
+use crate::config::plan::{DEFAULT_MARKS, DEFAULT_SUBJECT, Gateway, Mailbox, Ping, Route};
 use crate::probe::name::{MailboxName, RouteName};
 use crate::probe::{message, tag};
 
@@ -30,21 +30,39 @@ const RESERVED: &[&str] = &[
     "received",
 ];
 
+/// What is done on a route.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    RoundTrip,
+    Ping,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::RoundTrip, Self::Ping];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::RoundTrip => "round-trip",
+            Self::Ping => "ping",
+        }
+    }
+}
+
 /// A route's table, its name and where it stands.
-struct Place<'a> {
-    name: &'a str,
-    span: Range<usize>,
-    keys: Layered<'a>,
+pub(super) struct Place<'a> {
+    pub(super) name: &'a str,
+    pub(super) span: Range<usize>,
+    pub(super) keys: Layered<'a>,
 }
 
 /// A route's own keys over the defaults.
-struct Layered<'a> {
-    own: &'a file::Route,
-    defaults: &'a file::Route,
+pub(super) struct Layered<'a> {
+    pub(super) own: &'a file::Route,
+    pub(super) defaults: &'a file::Route,
 }
 
 impl<'a> Place<'a> {
-    fn pick<T>(&self, key: impl Fn(&'a file::Route) -> &'a Option<T>) -> Option<&'a T> {
+    pub(super) fn pick<T>(&self, key: impl Fn(&'a file::Route) -> &'a Option<T>) -> Option<&'a T> {
         key(self.keys.own)
             .as_ref()
             .or(key(self.keys.defaults).as_ref())
@@ -57,10 +75,13 @@ impl Reader<'_> {
         file: &File,
         gateways: &BTreeMap<String, Arc<Gateway>>,
         mailboxes: &BTreeMap<String, Arc<Mailbox>>,
-    ) -> BTreeMap<RouteName, Arc<Route>> {
+    ) -> (
+        BTreeMap<RouteName, Arc<Route>>,
+        BTreeMap<RouteName, Arc<Ping>>,
+    ) {
         let empty = file::Route::default();
         let defaults = file.defaults.as_ref().map_or(&empty, At::value);
-        let mut routes = BTreeMap::new();
+        let (mut routes, mut pings) = (BTreeMap::new(), BTreeMap::new());
         for (name, table) in &file.routes {
             let place = Place {
                 name,
@@ -77,6 +98,20 @@ impl Reader<'_> {
                 (gateways, known),
                 &place,
             );
+            let kind = self.choice("kind", place.pick(|r| &r.kind), &Kind::ALL, Kind::as_str);
+            if kind == Some(Kind::Ping) {
+                let ping = self.ping(&place, gateway);
+                pings.extend(ping.map(|ping| (ping.name.clone(), Arc::new(ping))));
+                continue;
+            }
+            if let Some(text) = &table.value().certificate_warn {
+                let message = "only a ping looks at certificates that closely";
+                self.wrong(
+                    text.span(),
+                    message,
+                    Some("add `kind = \"ping\"`, or leave it out"),
+                );
+            }
             let known = file.mailboxes.keys().map(String::as_str);
             let mailbox = self.reference(
                 place.pick(|r| &r.mailbox),
@@ -87,7 +122,7 @@ impl Reader<'_> {
             let route = self.route(&place, gateway, mailbox, file);
             routes.extend(route.map(|route| (route.name.clone(), Arc::new(route))));
         }
-        routes
+        (routes, pings)
     }
 
     fn route(
@@ -221,7 +256,12 @@ impl Reader<'_> {
         headers
     }
 
-    fn address(&mut self, text: Option<&Text>, key: &str, place: &Place<'_>) -> Option<Address> {
+    pub(super) fn address(
+        &mut self,
+        text: Option<&Text>,
+        key: &str,
+        place: &Place<'_>,
+    ) -> Option<Address> {
         let Some(text) = text else {
             self.missing(key, place);
             return None;

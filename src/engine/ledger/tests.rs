@@ -93,6 +93,7 @@ impl World {
             cycle: None,
             control: None,
             expect: Arc::new([Outcome::Delivered]),
+            listings: Arc::default(),
             manifest,
             submission: Submission {
                 from: self.route.from.clone(),

@@ -1,6 +1,7 @@
 //! What a message in the mailbox tells: of a copy, what became of its payload and what filters wrote on it; of a report,
 //! what it says of the delivery.
 
+mod blocklist;
 mod bounce;
 mod integrity;
 mod marks;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub(super) use blocklist::named as named_blocklist;
 pub use bounce::bounce;
 pub use marks::SCORES;
 pub use stopped::stopped_by;

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use super::evidence::named_blocklist;
 use super::verdict::{Case, Close, Judgement};
 use crate::config::plan::Protocol;
 use crate::probe::facts::{Attempt, End, Failure, Reply};
+use crate::probe::listing::Listing;
 use crate::probe::outcome::{Code, Outcome, Phase, Verdict};
 
 /// A copy that lay unread for longer than the grain of its server's clock and this was not looked for meanwhile.
@@ -71,7 +73,9 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
         ),
         Code::Bounced => bounced(case),
         Code::Rejected => refused(case, "refused it"),
-        Code::Deferred => {
+        Code::Blocklisted if outcome == Outcome::Unsent => refused(case, "refused us"),
+        Code::Blocklisted if outcome == Outcome::Rejected => refused(case, "refused it"),
+        Code::Deferred | Code::Blocklisted => {
             let tries = case.attempts.len();
             let times = if tries == 1 {
                 "once".into()
@@ -93,6 +97,7 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement) -> String {
         Code::DnsFailed
         | Code::ConnectFailed
         | Code::TlsFailed
+        | Code::Certificate
         | Code::StarttlsMissing
         | Code::GreetingFailed
         | Code::AuthFailed
@@ -229,7 +234,8 @@ fn refused(case: &Case<'_>, did: &str) -> String {
     let host = host(case, last);
     match &last.end {
         End::Refused(phase, reply) => {
-            let said = with_remedy(&shown(reply), remedy(*phase, reply));
+            let words = format!("{}{}", shown(reply), listed(reply, case.listings));
+            let said = with_remedy(&words, remedy(*phase, reply));
             format!("{host} {did} at {}: {said}", phase.as_str().to_uppercase())
         }
         End::Broken(_, failure) | End::ReplyLost(failure) => {
@@ -250,9 +256,35 @@ fn host(case: &Case<'_>, attempt: &Attempt) -> String {
     }
 }
 
+/// Which lists have our address, of those that were asked, or that the server names.
+pub(super) fn listed(reply: &Reply, asked: &[Listing]) -> String {
+    let on: Vec<_> = asked
+        .iter()
+        .filter(|listing| listing.standing.is_listed())
+        .map(|listing| {
+            let address = listing.address.map(|address| address.to_string());
+            let answers: Vec<_> = listing.answers.iter().map(ToString::to_string).collect();
+            format!(
+                "{} is on {} ({})",
+                address.unwrap_or_default(),
+                listing.list,
+                answers.join(", ")
+            )
+        })
+        .collect();
+    match (named_blocklist(&reply.raw), on.is_empty()) {
+        (_, false) => format!("; {}", on.join("; ")),
+        (Some(list), true) => format!("; it names a blocklist, {list}"),
+        (None, true) => String::new(),
+    }
+}
+
 /// What usually helps against a refusal, by its enhanced status code (RFC 3463) or, where a server gives none, by its
 /// words and by what it refused.
-fn remedy(phase: Phase, reply: &Reply) -> &'static str {
+pub(super) fn remedy(phase: Phase, reply: &Reply) -> &'static str {
+    if named_blocklist(&reply.raw).is_some() {
+        return "look the address up at that list, end what put it there, and ask to be taken off";
+    }
     let words = reply.text().to_ascii_lowercase();
     let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
     match (phase, reply.code, reply.enhanced().as_deref()) {
@@ -316,7 +348,7 @@ fn last_failure<'a>(case: &Case<'a>) -> Option<&'a Failure> {
 }
 
 /// A reply in the server's own words.
-fn shown(reply: &Reply) -> String {
+pub(super) fn shown(reply: &Reply) -> String {
     [
         Some(reply.code.to_string()),
         reply.enhanced(),
@@ -329,7 +361,7 @@ fn shown(reply: &Reply) -> String {
     .join(" ")
 }
 
-fn with_remedy(what: &str, remedy: &str) -> String {
+pub(super) fn with_remedy(what: &str, remedy: &str) -> String {
     if remedy.is_empty() {
         what.to_owned()
     } else {

@@ -191,6 +191,7 @@ impl Story {
             came_through: &[],
             attempts: &attempts,
             copies: &copies,
+            listings: &[],
             bounce: (self.way == Way::Bounced).then_some(&bounce),
             close: &close,
         })

@@ -7,12 +7,12 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use secrecy::ExposeSecret;
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::config::plan::{Auth, Mailbox, Security};
 use crate::mailbox::{final_refusal, reach, retry, sasl};
 use crate::net::dial::{self, seconds};
+use crate::net::lines::{Lines, NoLine};
 use crate::net::stream::Stream;
 use crate::net::tls::Tls;
 use crate::probe::facts::{Blindness, Failure};
@@ -230,7 +230,7 @@ impl Session {
 
     /// The server's address.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
-        self.wire.stream.peer().ok()
+        self.wire.lines.stream().peer().ok()
     }
 
     /// Ends the session; only now is anything deleted (RFC 1939 §6).
@@ -259,12 +259,8 @@ async fn stls(mut wire: Wire, mailbox: &Mailbox, tls: &Tls) -> Result<Wire, Blin
         Err(error) => return Err(error.into()),
     }
     let limit = wire.limit;
-    match wire {
-        Wire {
-            stream: Stream::Plain(tcp),
-            received,
-            ..
-        } if received.is_empty() => {
+    match wire.lines.into_parts() {
+        (Stream::Plain(tcp), unread) if unread.is_empty() => {
             let stream = dial::secure(tls, &mailbox.endpoint, tcp, limit)
                 .await
                 .map_err(retry)?;
@@ -309,16 +305,14 @@ async fn log_in(wire: &mut Wire, mailbox: &Mailbox) -> Result<(), Blindness> {
 
 /// Lines over a stream, within bounds.
 struct Wire {
-    stream: Stream,
-    received: Vec<u8>,
+    lines: Lines<Stream>,
     limit: Duration,
 }
 
 impl Wire {
     fn new(stream: Stream, limit: Duration) -> Self {
         Self {
-            stream,
-            received: Vec::new(),
+            lines: Lines::new(stream),
             limit,
         }
     }
@@ -372,17 +366,13 @@ impl Wire {
     }
 
     async fn send(&mut self, command: &str, name: &str) -> Result<(), Pop3Error> {
-        if !self.received.is_empty() {
-            let early = String::from_utf8_lossy(&self.received).into_owned();
+        if !self.lines.unread().is_empty() {
+            let early = String::from_utf8_lossy(self.lines.unread()).into_owned();
             let early = early.chars().take(80).collect();
             return Err(Pop3Error::Early(name.to_owned(), early));
         }
         let line = format!("{command}\r\n");
-        let sent = async {
-            self.stream.write_all(line.as_bytes()).await?;
-            self.stream.flush().await
-        };
-        timeout(self.limit, sent)
+        timeout(self.limit, self.lines.write(line.as_bytes()))
             .await
             .map_err(|_| Pop3Error::Slow {
                 command: name.to_owned(),
@@ -447,38 +437,15 @@ impl Wire {
 
     async fn timed_line(&mut self, name: &str) -> Result<Vec<u8>, Pop3Error> {
         let limit = self.limit;
-        timeout(limit, self.line(name))
-            .await
-            .map_err(|_| Pop3Error::Slow {
-                command: name.to_owned(),
-                limit,
-            })?
-    }
-
-    /// A line without its end; a bare LF ends one too.
-    async fn line(&mut self, name: &str) -> Result<Vec<u8>, Pop3Error> {
-        let mut searched = 0;
-        loop {
-            let unsearched = self.received.get(searched..).unwrap_or_default();
-            if let Some(end) = unsearched.iter().position(|&byte| byte == b'\n') {
-                let mut line: Vec<u8> = self.received.drain(..=searched + end).collect();
-                line.pop();
-                if line.last() == Some(&b'\r') {
-                    line.pop();
-                }
-                return Ok(line);
-            }
-            searched = self.received.len();
-            if searched > MAX_LINE {
-                return Err(Pop3Error::TooLong(name.to_owned(), MAX_LINE));
-            }
-            let mut chunk = [0; 8192];
-            let read = self.stream.read(&mut chunk).await;
-            let count = read.map_err(|error| Pop3Error::Broken(name.to_owned(), error))?;
-            if count == 0 {
-                return Err(Pop3Error::Closed(name.to_owned()));
-            }
-            self.received.extend(chunk.iter().take(count));
-        }
+        let line = timeout(limit, self.lines.line(MAX_LINE)).await;
+        let line = line.map_err(|_| Pop3Error::Slow {
+            command: name.to_owned(),
+            limit,
+        })?;
+        line.map_err(|error| match error {
+            NoLine::Closed | NoLine::Partial(_) => Pop3Error::Closed(name.to_owned()),
+            NoLine::Broken(error) => Pop3Error::Broken(name.to_owned(), error),
+            NoLine::TooLong(most) => Pop3Error::TooLong(name.to_owned(), most),
+        })
     }
 }

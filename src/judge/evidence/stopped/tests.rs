@@ -109,6 +109,7 @@ fn stopped(
             transcript: Vec::new(),
         }],
         copies: &[],
+        listings: &[],
         bounce: (place == Where::InABounce).then_some(&bounce),
         close: &Close::Settled,
     };

@@ -1,0 +1,192 @@
+//! Speaking to servers without sending a message: one visit, what evidence needs from DNS, and the record.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::run::Progress;
+use crate::clock::Stamp;
+use crate::config::plan::{Ping, PingServer, Plan};
+use crate::judge::ping::PingCase;
+use crate::judge::record::Identity;
+use crate::mailbox;
+use crate::net::blocklist::Blocklists;
+use crate::net::dns::{Dns, Target};
+use crate::probe::facts::Failure;
+use crate::probe::record::Record;
+use crate::probe::visit::{Visit, VisitEnd};
+use crate::smtp::ping::{self as smtp, Reach};
+
+/// Evidence never waits longer than this for a name.
+const NAMES: Duration = Duration::from_secs(5);
+
+/// One visit, judged. `address`: that one; else whichever the name has first.
+pub async fn ping(
+    ping: &Ping,
+    address: Option<SocketAddr>,
+    lists: Option<&Blocklists>,
+    (instance, due_at): (&str, Timestamp),
+) -> Record {
+    let visit = match &ping.server {
+        PingServer::Smtp(gateway) => {
+            let reach = Reach {
+                address,
+                envelope: ping.envelope.clone(),
+                plain: ping.plain,
+            };
+            smtp::visit(gateway, &reach).await
+        }
+        PingServer::Mailbox(door) => mailbox::visit::visit(door, address, ping.plain).await,
+    };
+    let servers = ping.server.name_servers();
+    let dns = Dns::new(servers.clone());
+    // What a machine is called to itself is no evidence.
+    let asked = visit
+        .address
+        .filter(|address| !address.ip().is_loopback() || !servers.is_empty());
+    let pointer = async {
+        match asked {
+            Some(address) => Some(dns.pointer(address.ip(), NAMES).await),
+            None => None,
+        }
+    };
+    let exchangers = async {
+        match &ping.server {
+            PingServer::Smtp(gateway) if gateway.is_domain => {
+                let found = dns.exchangers(&gateway.endpoint.host, NAMES).await;
+                found.unwrap_or_default()
+            }
+            PingServer::Smtp(_) | PingServer::Mailbox(_) => Vec::new(),
+        }
+    };
+    let listings = async {
+        match (lists, visit.address) {
+            (Some(lists), Some(address)) => lists.towards(address).await,
+            _ => Vec::new(),
+        }
+    };
+    let (pointer, exchangers, listings) = tokio::join!(pointer, exchangers, listings);
+    let case = PingCase {
+        ping,
+        visit: &visit,
+        pointer: pointer.as_ref(),
+        exchangers: &exchangers,
+        listings: &listings,
+    };
+    case.record(Identity {
+        id: Uuid::now_v7(),
+        instance,
+        due_at,
+        began_at: Some(visit.started.wall),
+    })
+}
+
+/// What a round of pings is to do.
+#[derive(Clone, Debug)]
+pub(super) struct Round {
+    /// Whom to speak to; each so many times as it stands here.
+    pub(super) pings: Vec<Arc<Ping>>,
+    /// So many at once.
+    pub(super) concurrency: usize,
+}
+
+/// Pings all of them, each on every address where its gateway wants that. What `stop` cuts off is in the records too.
+pub(super) async fn round(
+    plan: &Plan,
+    round: Round,
+    instance: &str,
+    progress: &mpsc::UnboundedSender<Progress>,
+    stop: &CancellationToken,
+) -> Vec<Record> {
+    let lists = Arc::new(Blocklists::new(&plan.dns));
+    let slots = Arc::new(Semaphore::new(round.concurrency));
+    let due_at = Stamp::now().wall;
+    let mut visiting = JoinSet::new();
+    for (at, it) in round.pings.into_iter().enumerate() {
+        let (lists, slots) = (Arc::clone(&lists), Arc::clone(&slots));
+        let (stop, progress) = (stop.clone(), progress.clone());
+        let instance = instance.to_owned();
+        visiting.spawn(async move {
+            // The semaphore is never closed.
+            let _slot = slots.acquire().await;
+            let mut records = Vec::new();
+            for address in each_address(&it).await {
+                let who = (instance.as_str(), due_at);
+                let record = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => without(&it, VisitEnd::Interrupted, who),
+                    record = ping(&it, address, Some(&lists), who) => record,
+                };
+                // Whether anybody watches is no concern of the run.
+                let _ = progress.send(Progress::Settled(Box::new(record.clone())));
+                records.push(record);
+            }
+            (at, records)
+        });
+    }
+    let mut records: BTreeMap<_, _> = BTreeMap::new();
+    while let Some(visited) = visiting.join_next().await {
+        records.extend(visited.ok());
+    }
+    records.into_values().flatten().collect()
+}
+
+/// The record of a ping without a visit: one that was cut off, or never begun.
+pub(super) fn without(ping: &Ping, end: VisitEnd, (instance, due_at): (&str, Timestamp)) -> Record {
+    let now = Stamp::now();
+    let visit = Visit {
+        started: now,
+        ended: now,
+        host: ping.server.endpoint().host.clone(),
+        address: None,
+        steps: Vec::new(),
+        tls: None,
+        end,
+    };
+    let case = PingCase {
+        ping,
+        visit: &visit,
+        pointer: None,
+        exchangers: &[],
+        listings: &[],
+    };
+    case.record(Identity {
+        id: Uuid::now_v7(),
+        instance,
+        due_at,
+        began_at: None,
+    })
+}
+
+/// The addresses that want a visit of their own; `None`: whichever there is.
+async fn each_address(ping: &Ping) -> Vec<Option<SocketAddr>> {
+    match &ping.server {
+        PingServer::Smtp(gateway) if gateway.each_address => match addresses(ping).await {
+            Ok(addresses) => addresses.into_iter().map(Some).collect(),
+            // The visit itself will fail on it, and say so.
+            Err(_) => vec![None],
+        },
+        PingServer::Smtp(_) | PingServer::Mailbox(_) => vec![None],
+    }
+}
+
+/// Every address that the server has, of every exchanger where a domain was named.
+pub async fn addresses(ping: &Ping) -> Result<Vec<SocketAddr>, Failure> {
+    let dns = Dns::new(ping.server.name_servers().clone());
+    let (is_domain, limit) = match &ping.server {
+        PingServer::Smtp(gateway) => (gateway.is_domain, gateway.timeout),
+        PingServer::Mailbox(door) => (false, door.timeout),
+    };
+    let targets = dns
+        .targets(ping.server.endpoint(), is_domain, limit)
+        .await?;
+    let addresses = targets.into_iter().map(|Target { address, .. }| address);
+    Ok(addresses.collect())
+}

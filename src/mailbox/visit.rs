@@ -1,0 +1,429 @@
+//! A visit to an IMAP or POP3 server: greeting, TLS, what it can do, login, and out again. No folder is opened, no message
+//! looked at. Line by line, because here the server's own words are what is asked for.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use secrecy::ExposeSecret;
+use tokio::time::timeout;
+
+use super::sasl;
+use crate::config::plan::{Auth, Door, Login, Protocol, Security, Trust};
+use crate::config::secret::without;
+use crate::net::certificate;
+use crate::net::dial::{self, seconds};
+use crate::net::dns::{Dns, no_address};
+use crate::net::lines::Lines;
+use crate::net::steps::Steps;
+use crate::net::stream::{Stream, TlsSession};
+use crate::net::tls::Tls;
+use crate::probe::facts::Failure;
+use crate::probe::outcome::Code;
+use crate::probe::visit::{TlsFacts, Visit, VisitEnd, VisitStep};
+
+/// The longest line taken.
+const MAX_LINE: usize = 16 * 1024;
+/// An answer has no more lines than this.
+const MAX_LINES: usize = 200;
+/// How long a polite goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+type Step<T> = Result<T, (VisitStep, Failure)>;
+
+/// Visits a mailbox server. `address`: that one, else the first the name has; `plain`: no further than the TCP handshake.
+pub async fn visit(door: &Door, address: Option<SocketAddr>, plain: bool) -> Visit {
+    let is_lenient = door.security == Security::Opportunistic;
+    let (tls, witness) = Tls::witnessing(&door.trust, is_lenient, None);
+    let mut call = Call {
+        door,
+        tls,
+        steps: Steps::begin(),
+        address: None,
+        session: None,
+    };
+    let end = match call.make(address, plain).await {
+        Ok(()) => VisitEnd::Answered,
+        Err((step, failure)) => VisitEnd::Broken(step, failure),
+    };
+    let testimony = witness.testimony();
+    let tls = (!testimony.chain.is_empty()).then(|| TlsFacts {
+        protocol: call.session.map(|session| session.version.to_owned()),
+        cipher: call.session.map(|session| session.cipher.to_owned()),
+        chain: testimony.chain.iter().map(certificate::read).collect(),
+        problem: testimony.problem,
+    });
+    Visit {
+        started: call.steps.started,
+        ended: call.steps.marked,
+        host: door.endpoint.host.clone(),
+        address: call.address,
+        steps: call.steps.taken,
+        tls,
+        end,
+    }
+}
+
+/// A visit under way.
+struct Call<'a> {
+    door: &'a Door,
+    tls: Tls,
+    steps: Steps,
+    address: Option<SocketAddr>,
+    session: Option<TlsSession>,
+}
+
+impl Call<'_> {
+    async fn make(&mut self, address: Option<SocketAddr>, plain: bool) -> Step<()> {
+        let Door {
+            endpoint,
+            timeout: limit,
+            security,
+            protocol,
+            ..
+        } = self.door;
+        let address = match address {
+            Some(address) => address,
+            None => self.look_up().await?,
+        };
+        self.address = Some(address);
+        let tcp = dial::connect(address, *limit).await;
+        let tcp = self.ended(VisitStep::Connect, tcp)?;
+        if plain {
+            return Ok(());
+        }
+        let stream = if *security == Security::Implicit {
+            let secured = dial::secure(&self.tls, endpoint, tcp, *limit).await;
+            self.secured(VisitStep::Tls, secured)?
+        } else {
+            Stream::Plain(tcp)
+        };
+        let mut lines = Lines::new(stream);
+        let greeting = self.line(&mut lines, "the greeting").await;
+        let greeting = greeting.and_then(|line| self.welcome(line));
+        self.ended(VisitStep::Banner, greeting)?;
+        let mut can = self.abilities(&mut lines).await?;
+        let starttls = match protocol {
+            Protocol::Imap => "STARTTLS",
+            Protocol::Pop3 => "STLS",
+        };
+        let offers = can.iter().any(|word| word == starttls);
+        let wanted = match security {
+            Security::None | Security::Implicit => false,
+            Security::Opportunistic => offers,
+            Security::Starttls => true,
+        };
+        if wanted {
+            let begun = self.command(&mut lines, starttls, starttls).await;
+            let secured = match (begun, lines.into_parts()) {
+                (Err(failure), _) => Err(failure),
+                (Ok(_), (Stream::Plain(tcp), unread)) if unread.is_empty() => {
+                    dial::secure(&self.tls, endpoint, tcp, *limit).await
+                }
+                (Ok(_), _) => Err(Failure {
+                    code: Code::TlsFailed,
+                    what: format!(
+                        "{endpoint} sent bytes before TLS was established, which could be an injection"
+                    ),
+                    remedy: "something between here and the server may be tampering with the session",
+                }),
+            };
+            lines = Lines::new(self.secured(VisitStep::Starttls, secured)?);
+            can = self.abilities(&mut lines).await?;
+        }
+        let logged_in = match &self.door.login {
+            Some(login) => {
+                let done = self.log_in(&mut lines, login, &can).await;
+                self.ended(VisitStep::Auth, done)
+            }
+            None => Ok(()),
+        };
+        let goodbye = match protocol {
+            Protocol::Imap => "LOGOUT",
+            Protocol::Pop3 => "QUIT",
+        };
+        let left = timeout(GOODBYE, self.command(&mut lines, goodbye, goodbye)).await;
+        // Nothing depends on a goodbye.
+        drop(left);
+        self.steps.end(VisitStep::Quit);
+        logged_in
+    }
+
+    async fn look_up(&mut self) -> Step<SocketAddr> {
+        let Door {
+            endpoint,
+            name_servers,
+            timeout: limit,
+            ..
+        } = self.door;
+        let found = Dns::new(name_servers.clone())
+            .addresses(endpoint, *limit)
+            .await;
+        let first = found.and_then(|found| {
+            let first = found.first().copied();
+            first.ok_or_else(|| no_address(endpoint))
+        });
+        self.ended(VisitStep::Dns, first)
+    }
+
+    /// The step is over; its failure is named after it.
+    fn ended<T>(&mut self, step: VisitStep, result: Result<T, Failure>) -> Step<T> {
+        self.steps.end(step);
+        result.map_err(|failure| (step, failure))
+    }
+
+    fn secured(&mut self, step: VisitStep, result: Result<Stream, Failure>) -> Step<Stream> {
+        if let Ok(stream) = &result {
+            self.session = stream.tls_session();
+            let session = self.session.map(|session| session.to_string());
+            self.steps.hear(&session.unwrap_or_default());
+        }
+        self.ended(step, result)
+    }
+
+    fn failed(&self, code: Code, what: &str, remedy: &'static str) -> Failure {
+        let what = format!("{what} at {}", self.door.endpoint);
+        Failure { code, what, remedy }
+    }
+
+    /// A line within the step's time. What it says is noted.
+    async fn line(&mut self, lines: &mut Lines<Stream>, at: &str) -> Result<String, Failure> {
+        let limit = self.door.timeout;
+        let failed = |why: &str| Failure {
+            code: Code::GreetingFailed,
+            what: format!("waiting for {at} at {}: {why}", self.door.endpoint),
+            remedy: "",
+        };
+        let line = match timeout(limit, lines.line(MAX_LINE)).await {
+            Ok(Ok(line)) => String::from_utf8_lossy(&line).into_owned(),
+            Ok(Err(error)) => return Err(failed(&error.to_string())),
+            Err(_) => return Err(failed(&format!("no answer within {}", seconds(limit)))),
+        };
+        self.steps.hear(&line);
+        Ok(line)
+    }
+
+    /// Whether this is a greeting (RFC 9051 §7.1, RFC 1939 §4).
+    fn welcome(&self, line: String) -> Result<String, Failure> {
+        let begins = match self.door.protocol {
+            Protocol::Imap => ["* OK", "* PREAUTH"].as_slice(),
+            Protocol::Pop3 => ["+OK"].as_slice(),
+        };
+        let upper = line.to_ascii_uppercase();
+        if begins.iter().any(|begin| upper.starts_with(begin)) {
+            return Ok(line);
+        }
+        let said = excerpt(&line);
+        Err(self.failed(
+            Code::GreetingFailed,
+            &format!("the greeting is {said:?}"),
+            "the server turns this client away, or something else answers there: check host, port and the scheme",
+        ))
+    }
+
+    /// Sends a command and gives the lines of its answer; `shown` stands for it in what is said of it.
+    async fn command(
+        &mut self,
+        lines: &mut Lines<Stream>,
+        command: &str,
+        shown: &str,
+    ) -> Result<Vec<String>, Failure> {
+        let tag = match self.door.protocol {
+            Protocol::Imap => "r1 ",
+            Protocol::Pop3 => "",
+        };
+        let wire = format!("{tag}{command}\r\n");
+        self.write(lines, &wire, shown).await?;
+        let mut answer = Vec::new();
+        loop {
+            let line = self.line(lines, &format!("the answer to {shown}")).await?;
+            if let Some(status) = self.status(&line) {
+                return if status {
+                    Ok(answer)
+                } else {
+                    Err(self.refused(shown, &line))
+                };
+            }
+            if line.starts_with('+') && self.door.protocol == Protocol::Imap {
+                // A challenge, where none is expected: XOAUTH2 tells an error so.
+                answer.push(line);
+                self.write(lines, "\r\n", shown).await?;
+                continue;
+            }
+            answer.push(line);
+            if answer.len() > MAX_LINES {
+                let what = format!("{shown} was answered with more than {MAX_LINES} lines");
+                return Err(self.failed(Code::GreetingFailed, &what, ""));
+            }
+        }
+    }
+
+    /// Whether a line ends an answer, and how.
+    fn status(&self, line: &str) -> Option<bool> {
+        match self.door.protocol {
+            Protocol::Imap => {
+                let rest = line.strip_prefix("r1 ")?;
+                Some(
+                    rest.get(..2)
+                        .is_some_and(|word| word.eq_ignore_ascii_case("OK")),
+                )
+            }
+            Protocol::Pop3 => Some(line.starts_with("+OK")),
+        }
+    }
+
+    fn refused(&self, shown: &str, line: &str) -> Failure {
+        let what = format!("{shown} was answered {:?}", excerpt(line));
+        self.failed(Code::GreetingFailed, &what, "")
+    }
+
+    async fn write(
+        &mut self,
+        lines: &mut Lines<Stream>,
+        wire: &str,
+        shown: &str,
+    ) -> Result<(), Failure> {
+        let limit = self.door.timeout;
+        let early = lines.peek().await;
+        if !early.is_empty() {
+            let early = excerpt(&String::from_utf8_lossy(early));
+            let what = format!("before {shown} was sent, the server said {early:?}");
+            return Err(self.failed(
+                Code::GreetingFailed,
+                &what,
+                "something between here and the server may be tampering with the session",
+            ));
+        }
+        let sent = timeout(limit, lines.write(wire.as_bytes())).await;
+        let why = match sent {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => format!("the connection broke: {error}"),
+            Err(_) => format!("not taken within {}", seconds(limit)),
+        };
+        Err(self.failed(Code::GreetingFailed, &format!("{shown}: {why}"), ""))
+    }
+
+    /// What the server says it can do, in capitals (RFC 9051 §6.1.1, RFC 2449 §5).
+    async fn abilities(&mut self, lines: &mut Lines<Stream>) -> Step<Vec<String>> {
+        let told = match self.door.protocol {
+            Protocol::Imap => self.command(lines, "CAPABILITY", "CAPABILITY").await,
+            Protocol::Pop3 => self.capa(lines).await,
+        };
+        let told = self.ended(VisitStep::Capability, told)?;
+        let words = told.iter().flat_map(|line| line.split_whitespace());
+        Ok(words.map(str::to_ascii_uppercase).collect())
+    }
+
+    /// CAPA; a server that does not know it can do nothing beyond POP3 itself.
+    async fn capa(&mut self, lines: &mut Lines<Stream>) -> Result<Vec<String>, Failure> {
+        self.write(lines, "CAPA\r\n", "CAPA").await?;
+        let mut told = Vec::new();
+        let mut line = self.line(lines, "the answer to CAPA").await?;
+        if !line.starts_with("+OK") {
+            return Ok(told);
+        }
+        while line != "." && told.len() < MAX_LINES {
+            line = self.line(lines, "the answer to CAPA").await?;
+            told.push(line.clone());
+        }
+        Ok(told)
+    }
+
+    async fn log_in(
+        &mut self,
+        lines: &mut Lines<Stream>,
+        login: &Login,
+        can: &[String],
+    ) -> Result<(), Failure> {
+        let Door {
+            endpoint,
+            trust,
+            security,
+            protocol,
+            ..
+        } = self.door;
+        let is_verified = self.session.is_some()
+            && *trust != Trust::Anybody
+            && *security != Security::Opportunistic;
+        if !is_verified && !login.insecure {
+            return Err(sasl::insecure(endpoint).failure);
+        }
+        let password = login.password.reveal().await.map_err(|error| Failure {
+            code: Code::Secret,
+            what: format!("the password for {endpoint}: {error}"),
+            remedy: "",
+        })?;
+        let secret = password.expose_secret();
+        let username = login.username.as_str();
+        let offers = |word: &str| can.iter().any(|can| can == word);
+        let (command, response) = match (login.auth, protocol) {
+            (Auth::Xoauth2, _) => ("XOAUTH2", sasl::xoauth2(username, secret)),
+            (Auth::Auto, Protocol::Imap) if !offers("AUTH=PLAIN") => ("", String::new()),
+            (Auth::Login, _) | (Auth::Auto, Protocol::Pop3) => ("", String::new()),
+            (Auth::Plain | Auth::Auto, _) => ("PLAIN", sasl::plain(username, secret)),
+        };
+        let result = match (command, protocol) {
+            ("", Protocol::Imap) => {
+                let wire = format!("LOGIN {} {}", quoted(username), quoted(secret));
+                self.command(lines, &wire, "LOGIN").await.map(drop)
+            }
+            ("", Protocol::Pop3) => {
+                let user = format!("USER {username}");
+                match self.command(lines, &user, "USER").await {
+                    Ok(_) => {
+                        let pass = format!("PASS {secret}");
+                        self.command(lines, &pass, "PASS").await.map(drop)
+                    }
+                    Err(failure) => Err(failure),
+                }
+            }
+            (mechanism, _) => self.authenticate(lines, mechanism, &response).await,
+        };
+        self.steps.forget(secret);
+        result.map_err(|failure| Failure {
+            code: Code::AuthFailed,
+            what: without(&failure.what, secret),
+            remedy: "check username and password",
+        })
+    }
+
+    /// SASL, the response sent after the server's go-ahead.
+    async fn authenticate(
+        &mut self,
+        lines: &mut Lines<Stream>,
+        mechanism: &str,
+        response: &str,
+    ) -> Result<(), Failure> {
+        let shown = format!("AUTHENTICATE {mechanism}");
+        let verb = match self.door.protocol {
+            Protocol::Imap => format!("r1 AUTHENTICATE {mechanism}\r\n"),
+            Protocol::Pop3 => format!("AUTH {mechanism}\r\n"),
+        };
+        self.write(lines, &verb, &shown).await?;
+        let mut answer = format!("{}\r\n", BASE64.encode(response.as_bytes()));
+        for _ in 0..MAX_LINES {
+            let line = self.line(lines, &format!("the answer to {shown}")).await?;
+            let is_challenge = line == "+" || line.starts_with("+ ");
+            match self.status(&line) {
+                _ if is_challenge => {
+                    self.write(lines, &answer, &shown).await?;
+                    // A second challenge tells an error, and wants an empty answer.
+                    "\r\n".clone_into(&mut answer);
+                }
+                Some(true) => return Ok(()),
+                Some(false) => return Err(self.refused(&shown, &line)),
+                None => {}
+            }
+        }
+        Err(self.failed(Code::AuthFailed, &format!("{shown} has no end"), ""))
+    }
+}
+
+fn excerpt(line: &str) -> String {
+    line.chars().take(200).collect()
+}
+
+/// A quoted string (RFC 9051 §9).
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
