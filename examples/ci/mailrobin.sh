@@ -29,13 +29,12 @@ whole() {
 # The server that ended first, or that is not healthy: what a missing report is due to.
 culprit() {
     for container in $(compose ps --all --quiet); do
-        docker inspect --format '{{if ne .State.Status "running"}}{{.State.FinishedAt}}{{else}}-{{end}} {{
+        docker inspect --format '{{if ne .State.Status "running"}}{{.State.FinishedAt}}{{else}}~{{end}} {{
             index .Config.Labels "com.docker.compose.service"}} {{.State.Status}} {{.State.ExitCode}} {{
             if .State.Health}}{{.State.Health.Status}}{{end}}' "$container"
     done | LC_ALL=C sort | awk '
-        $1 == "-" && $5 != "healthy" && $2 != "mailrobin" { print $2 " did not become healthy"; exit }
-        $1 != "-" && $3 == "exited" && $2 == "mailrobin" { exit }
-        $1 != "-" && $3 == "exited" { print $2 " ended first, with exit code " $4; exit }'
+        $3 == "exited" { if ($2 != "mailrobin") print $2 " ended first, with exit code " $4; exit }
+        $3 == "running" && $5 != "" && $5 != "healthy" { print $2 " did not become healthy"; exit }'
 }
 
 mkdir -p reports
@@ -44,7 +43,7 @@ chmod a+rwx reports 2>/dev/null
 # An earlier run's reports would pass for this one's.
 rm -f reports/junit.xml reports/report.json reports/summary.md
 compose build || unknown "the images cannot be built"
-trap 'compose down --volumes --remove-orphans >/dev/null 2>&1' EXIT
+trap 'compose down --remove-orphans >/dev/null 2>&1' EXIT
 trap 'exit 3' HUP INT TERM
 compose up --no-color --exit-code-from mailrobin >reports/stack.log 2>&1
 
