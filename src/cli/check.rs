@@ -53,6 +53,9 @@ pub(super) struct Check {
     /// How long duplicates are still waited for once every probe has its outcome
     #[arg(long, default_value = "1s", value_name = "DUR", value_parser = linger)]
     linger: Duration,
+    /// Try a test that has not passed again every 5 seconds, so long at most: for filters that are still loading
+    #[arg(long, value_name = "DUR", value_parser = duration, conflicts_with = "fail_fast")]
+    settle: Option<Duration>,
     /// Start no further probe after the first that fails
     #[arg(long)]
     fail_fast: bool,
@@ -199,6 +202,7 @@ impl Check {
             pings: self.pings(plan, rounds),
             concurrency: usize::try_from(self.concurrency).unwrap_or(usize::MAX),
             linger: self.linger,
+            settle: self.settle.unwrap_or_default(),
             fail_fast: self.fail_fast,
             transcript: self.transcript,
         })

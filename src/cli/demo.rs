@@ -239,6 +239,7 @@ impl Demo {
             .collect();
         let order = Order {
             pings: Vec::new(),
+            settle: Duration::ZERO,
             concurrency: usize::MAX,
             cycles,
             linger: Duration::from_secs(1),

@@ -28,7 +28,7 @@ use crate::net::dns::Dns;
 use crate::probe::message;
 use crate::probe::outcome::Verdict;
 use crate::probe::record::Record;
-use crate::report::{document, json, ping as human};
+use crate::report::{document, json, nagios, ping as human};
 
 const PASSWORD_HELP: &str = "File with the password [default: $MAILROBIN_PASSWORD holds it]";
 /// A visit has no more steps than this.
@@ -140,6 +140,8 @@ enum Format {
     Human,
     /// The result document
     Json,
+    /// Output of a monitoring plugin
+    Nagios,
 }
 
 fn address(text: &str) -> Result<Address, String> {
@@ -200,6 +202,7 @@ impl Ping {
             }
             Format::Human => {}
             Format::Json => json::write(&document, io::BufWriter::new(out))?,
+            Format::Nagios => out.write_all(nagios::render(&document).as_bytes())?,
         }
         if document.probes.is_empty() {
             return Ok(Exit(Verdict::Unknown.exit_code()));

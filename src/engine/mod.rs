@@ -10,4 +10,5 @@ pub mod ping;
 pub mod ready;
 pub mod run;
 mod send;
+mod settle;
 pub mod unstarted;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lettre::Address;
 
 use super::cycle::Cycle;
+use super::settle::Slot;
 use crate::config::plan::{Gateway, Route, Test};
 use crate::net::blocklist::Blocklists;
 use crate::net::dns::Dns;
@@ -24,6 +25,8 @@ pub(super) struct Pending {
     pub(super) address: Option<SocketAddr>,
     /// What blocklists say of the address it is sent from.
     pub(super) listings: Arc<[Listing]>,
+    /// The test that it is for.
+    pub(super) slot: Option<Slot>,
 }
 
 /// Where the probes of a gateway go, and what is known before they do.
@@ -85,6 +88,7 @@ impl Pending {
             test: test.clone(),
             address,
             listings: Arc::clone(listings),
+            slot: None,
         };
         cycle.tests.iter().enumerate().map(pending)
     }

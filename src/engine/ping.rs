@@ -8,10 +8,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::run::Progress;
+use super::settle::{self, supersede};
 use crate::clock::Stamp;
 use crate::config::plan::{Ping, PingServer, Plan};
 use crate::judge::ping::PingCase;
@@ -20,6 +22,7 @@ use crate::mailbox;
 use crate::net::blocklist::Blocklists;
 use crate::net::dns::{Dns, Target};
 use crate::probe::facts::Failure;
+use crate::probe::outcome::Verdict;
 use crate::probe::record::Record;
 use crate::probe::visit::{Visit, VisitEnd};
 use crate::smtp::ping::{self as smtp, Reach};
@@ -95,6 +98,8 @@ pub(super) struct Round {
     pub(super) pings: Vec<Arc<Ping>>,
     /// So many at once.
     pub(super) concurrency: usize,
+    /// How long one that does not pass is tried again.
+    pub(super) settle: Duration,
 }
 
 /// Pings all of them, each on every address where its gateway wants that. What `stop` cuts off is in the records too.
@@ -108,6 +113,7 @@ pub(super) async fn round(
     let lists = Arc::new(Blocklists::new(&plan.dns));
     let slots = Arc::new(Semaphore::new(round.concurrency));
     let due_at = Stamp::now().wall;
+    let until = Instant::now() + round.settle;
     let mut visiting = JoinSet::new();
     for (at, it) in round.pings.into_iter().enumerate() {
         let (lists, slots) = (Arc::clone(&lists), Arc::clone(&slots));
@@ -119,14 +125,31 @@ pub(super) async fn round(
             let mut records = Vec::new();
             for address in each_address(&it).await {
                 let who = (instance.as_str(), due_at);
-                let record = tokio::select! {
-                    biased;
-                    () = stop.cancelled() => without(&it, VisitEnd::Interrupted, who),
-                    record = ping(&it, address, Some(&lists), who) => record,
-                };
-                // Whether anybody watches is no concern of the run.
-                let _ = progress.send(Progress::Settled(Box::new(record.clone())));
-                records.push(record);
+                let mut trials: Vec<Record> = Vec::new();
+                loop {
+                    let began = Instant::now();
+                    let record = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => without(&it, VisitEnd::Interrupted, who),
+                        record = ping(&it, address, Some(&lists), who) => record,
+                    };
+                    // Whether anybody watches is no concern of the run.
+                    let _ = progress.send(Progress::Settled(Box::new(record.clone())));
+                    let passed = record.verdict == Verdict::Pass;
+                    for earlier in &mut trials {
+                        supersede(earlier, Some(record.id));
+                    }
+                    trials.push(record);
+                    let again = began + settle::EVERY;
+                    if passed || again >= until || stop.is_cancelled() {
+                        break;
+                    }
+                    tokio::select! {
+                        () = sleep_until(again) => {}
+                        () = stop.cancelled() => break,
+                    }
+                }
+                records.append(&mut trials);
             }
             (at, records)
         });

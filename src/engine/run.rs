@@ -19,6 +19,7 @@ use super::ledger::{Effect, Event, Ledger, Probe};
 use super::pending::{Pending, Prospect, tagged};
 use super::ping::{self, Round};
 use super::send::{self, Job};
+use super::settle::Settling;
 use super::unstarted::record_of;
 use crate::clock::Stamp;
 use crate::config::plan::{Ping, Plan, Route, Test};
@@ -51,6 +52,8 @@ pub struct Order {
     pub concurrency: usize,
     /// How long duplicates are still waited for once every probe has its outcome.
     pub linger: Duration,
+    /// How long a test that has not passed is tried again; zero: not at all.
+    pub settle: Duration,
     /// No probe is started after the first that fails.
     pub fail_fast: bool,
     /// Whether both sides of the SMTP sessions are kept.
@@ -137,6 +140,7 @@ pub async fn run(
     let round = Round {
         pings: std::mem::take(&mut order.pings),
         concurrency: order.concurrency,
+        settle: order.settle,
     };
     let pinged = ping::round(plan, round, &identity.instance, &progress, &stop);
     let sent = async {
@@ -189,6 +193,8 @@ async fn send_and_collect(
                 jobs
             });
     }
+    let until = (!order.settle.is_zero()).then(|| Instant::now() + order.settle);
+    let mut settling = Settling::until(until.map(Instant::into_std));
     let mut pending = VecDeque::new();
     let mut known = BTreeMap::new();
     let lists = (!plan.dns.blocklists.is_empty()).then(|| Blocklists::new(&plan.dns));
@@ -205,13 +211,14 @@ async fn send_and_collect(
             continue;
         };
         for address in &prospect.addresses {
-            pending.extend(Pending::of(&cycle, *address, &prospect.listings));
+            pending.extend(settling.begin(&cycle, *address, &prospect.listings));
         }
     }
     let mut run = Run {
         opening: collector.names().cloned().collect(),
         opens_by: Instant::now() + OPENING,
         pending,
+        settling,
         control: None,
         order,
         identity,
@@ -236,6 +243,7 @@ struct Run<'a> {
     identity: &'a Identity,
     progress: mpsc::UnboundedSender<Progress>,
     pending: VecDeque<Pending>,
+    settling: Settling,
     /// The control of the cycle that is being started.
     control: Option<Uuid>,
     ledger: Ledger,
@@ -259,9 +267,15 @@ impl Run<'_> {
     ) -> Result<(), RunError> {
         let mut until: Option<Instant> = None;
         loop {
+            let again = self.settling.again(Instant::now().into_std());
+            self.pending.extend(again);
             self.start_more()?;
             self.collector.update(&self.ledger);
-            let over = self.ledger.open() == 0 && (self.pending.is_empty() || self.holds_back());
+            let over = if self.settling.is_on() {
+                self.settling.is_over()
+            } else {
+                self.ledger.open() == 0 && (self.pending.is_empty() || self.holds_back())
+            };
             until = if over {
                 Some(until.unwrap_or_else(|| Instant::now() + self.order.linger))
             } else {
@@ -269,7 +283,9 @@ impl Run<'_> {
             };
             let wake = self.ledger.next_wake().map(Instant::from_std);
             let opening = (!self.opening.is_empty()).then_some(self.opens_by);
-            let next = until.into_iter().chain(wake).chain(opening).min();
+            let again = self.settling.next().map(Instant::from_std);
+            let next = until.into_iter().chain(wake).chain(opening).chain(again);
+            let next = next.min();
             let event = tokio::select! {
                 biased;
                 () = stop.cancelled() => {
@@ -293,6 +309,8 @@ impl Run<'_> {
                         self.opening.clear();
                     }
                     if until.is_some_and(|until| until <= Instant::now()) {
+                        // Probes that another counts for may still be under way.
+                        self.take(Event::Interrupt);
                         return Ok(());
                     }
                     Event::Tick
@@ -302,14 +320,21 @@ impl Run<'_> {
         }
     }
 
+    /// How many probes are under way that others may have to wait for.
+    fn open(&self) -> usize {
+        if self.settling.is_on() {
+            self.settling.open()
+        } else {
+            self.ledger.open()
+        }
+    }
+
     fn holds_back(&self) -> bool {
         self.failed && self.order.fail_fast
     }
 
     fn start_more(&mut self) -> Result<(), RunError> {
-        while self.opening.is_empty()
-            && !self.holds_back()
-            && self.ledger.open() < self.order.concurrency
+        while self.opening.is_empty() && !self.holds_back() && self.open() < self.order.concurrency
         {
             let Some(pending) = self.pending.pop_front() else {
                 break;
@@ -319,6 +344,8 @@ impl Run<'_> {
             if pending.is_control {
                 self.control = Some(id);
             }
+            self.settling
+                .started(id, pending.slot, Instant::now().into_std());
             self.tell(Progress::Started {
                 id,
                 payload: pending.test.sample.payload,
@@ -392,6 +419,7 @@ impl Run<'_> {
                         } = &record;
                         tracing::info!(%id, %route, payload, %outcome, %verdict, %code, "settled");
                         self.failed |= record.verdict == Verdict::Fail;
+                        self.settling.settled(&record);
                         self.tell(Progress::Settled(Box::new(record)));
                     }
                 }
@@ -417,6 +445,7 @@ impl Run<'_> {
             .collect::<Result<_, _>>()?;
         let Self {
             identity,
+            settling,
             ledger,
             senders,
             collector,
@@ -431,10 +460,10 @@ impl Run<'_> {
             cancel.cancel();
             sending.shutdown().await;
         }
-        Ok(ledger
-            .into_records(&identity.instance)
-            .chain(skipped)
-            .collect())
+        let records = ledger.into_records(&identity.instance).chain(skipped);
+        let mut records: Vec<_> = records.collect();
+        settling.supersede(&mut records);
+        Ok(records)
     }
 
     /// The record of a probe that was never begun.

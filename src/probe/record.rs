@@ -70,7 +70,7 @@ pub struct Record {
     /// The plain probe of the same cycle that tells a filter's work from an outage; null where none is needed.
     #[schemars(with = "Option<String>", extend("format" = "uuid"))]
     pub control: Option<Uuid>,
-    /// The later probe of the same test that counts in its place: the path was still settling when this one was sent.
+    /// The probe of the same test that counts in its place: the path was still settling when this one was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "uuid"))]
     pub superseded_by: Option<Uuid>,
