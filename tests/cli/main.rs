@@ -19,6 +19,7 @@ mod init;
 mod keys;
 mod lab;
 mod patterns;
+mod ping;
 mod readme;
 mod schema;
 mod secrets;
