@@ -64,7 +64,10 @@ impl NameServer {
             .iter()
             .map(|(name, says)| ((*name).to_owned(), says.clone()));
         let table: BTreeMap<_, _> = named.collect();
-        let (asked, over) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<AtomicBool>::default());
+        let (asked, over) = (
+            Arc::<Mutex<Vec<_>>>::default(),
+            Arc::<AtomicBool>::default(),
+        );
         let server = Self {
             address,
             asked: Arc::clone(&asked),

@@ -38,7 +38,10 @@ fn a_server_that_does_not_greet_in_time() {
     let a_second = Duration::from_millis(900);
     for (act, words) in [
         (Act::Silence, "within 1s"),
-        (Act::Drip("220 mx.example ESMTP\r\n", Duration::from_millis(300)), "within 1s"),
+        (
+            Act::Drip("220 mx.example ESMTP\r\n", Duration::from_millis(300)),
+            "within 1s",
+        ),
         (
             Act::Flood(b"220-still here\r\n".to_vec(), Duration::from_millis(50)),
             "within 1s",
@@ -63,7 +66,11 @@ fn a_greeting_without_end_is_cut_off() {
     ] {
         let pinged = ping(&server("banner", Act::Flood(bytes, Duration::ZERO)));
         broke_at(&pinged, "banner", Code::GreetingFailed);
-        assert!(pinged.stdout.len() < 32 * 1024, "{} bytes", pinged.stdout.len());
+        assert!(
+            pinged.stdout.len() < 32 * 1024,
+            "{} bytes",
+            pinged.stdout.len()
+        );
     }
 }
 
@@ -83,7 +90,10 @@ fn another_protocol_is_told_from_smtp() {
         assert!(!said.contains('\0'), "{said:?}");
     }
     let pinged = ping(&server("banner", say("SSH-2.0-OpenSSH_9.2")));
-    pinged.says(&["SSH-2.0-OpenSSH_9.2", "something else than SMTP answers there"]);
+    pinged.says(&[
+        "SSH-2.0-OpenSSH_9.2",
+        "something else than SMTP answers there",
+    ]);
 }
 
 /// RFC 5321 §4.3.2: the greeting is a 220.
@@ -101,7 +111,10 @@ fn a_banner_does_not_prove_that_the_server_behind_it_lives() {
     for (act, words) in [
         (Act::Close, "closed the connection"),
         (Act::Silence, "within 1s"),
-        (say("421 4.3.0 mx.example service not available"), "421 4.3.0"),
+        (
+            say("421 4.3.0 mx.example service not available"),
+            "421 4.3.0",
+        ),
     ] {
         let pinged = ping(&server("ehlo", act));
         broke_at(&pinged, "ehlo", Code::GreetingFailed).says(&[words]);
@@ -114,7 +127,10 @@ fn a_banner_does_not_prove_that_the_server_behind_it_lives() {
 fn an_old_server_is_greeted_with_helo() {
     let server = server("ehlo", say("502 5.5.1 not implemented"));
     ping(&server).answered();
-    assert_eq!(server.verbs(), ["EHLO", "HELO", "MAIL", "RCPT", "RSET", "QUIT"]);
+    assert_eq!(
+        server.verbs(),
+        ["EHLO", "HELO", "MAIL", "RCPT", "RSET", "QUIT"]
+    );
     let neither = Part::of(Tongue::Smtp)
         .at("ehlo", say("500 5.5.1 what"))
         .at("helo", say("550 5.5.1 never"));
@@ -130,7 +146,10 @@ fn answers_in_the_wrong_order_are_noticed() {
         ("ehlo", "354 go on\r\n", "ehlo"),
     ] {
         let pinged = ping(&server(step, Act::Say(said.to_owned())));
-        assert_eq!((pinged.exit, pinged.only().outcome), (Some(2), Outcome::Unsent));
+        assert_eq!(
+            (pinged.exit, pinged.only().outcome),
+            (Some(2), Outcome::Unsent)
+        );
         assert_eq!(pinged.only().attempts[0].phase.as_str(), at, "{pinged:#?}");
     }
 }
@@ -140,7 +159,11 @@ fn a_refusal_is_told_with_its_step_and_words() {
     for (step, reply, code) in [
         ("banner", "421 4.3.2 too busy", Code::GreetingFailed),
         ("banner", "450 4.7.1 come later", Code::GreetingFailed),
-        ("banner", "554 5.7.1 no mail service here", Code::GreetingFailed),
+        (
+            "banner",
+            "554 5.7.1 no mail service here",
+            Code::GreetingFailed,
+        ),
         ("ehlo", "421 4.3.2 too busy", Code::GreetingFailed),
         ("ehlo", "501 5.5.4 bad name", Code::GreetingFailed),
         ("ehlo", "550 5.7.1 go away", Code::GreetingFailed),
@@ -149,7 +172,10 @@ fn a_refusal_is_told_with_its_step_and_words() {
         broke_at(&pinged, step, code).says(&[reply, &step.to_uppercase()]);
         assert_eq!(pinged.step_text(step), reply);
         let smtp = pinged.only().smtp.as_ref().unwrap();
-        assert_eq!(smtp.code.map(|code| code.to_string()), reply.get(..3).map(str::to_owned));
+        assert_eq!(
+            smtp.code.map(|code| code.to_string()),
+            reply.get(..3).map(str::to_owned)
+        );
     }
 }
 
@@ -157,7 +183,11 @@ fn a_refusal_is_told_with_its_step_and_words() {
 #[test]
 fn a_sender_or_recipient_is_put_off_or_refused() {
     for step in ["mail", "rcpt"] {
-        for reply in ["450 4.2.0 greylisted", "421 4.7.0 slow down", "452 4.3.1 disk full"] {
+        for reply in [
+            "450 4.2.0 greylisted",
+            "421 4.7.0 slow down",
+            "452 4.3.1 disk full",
+        ] {
             let pinged = ping(&server(step, say(reply)));
             pinged.is(1, Outcome::Answered, Code::Deferred).within(SOON);
             pinged.says(&[reply, "put us off at", &step.to_uppercase()]);
@@ -181,7 +211,10 @@ fn a_connection_that_ends_in_the_middle() {
         ("banner", Act::Close),
         ("ehlo", Act::Close),
         ("banner", Act::Drip("220 mx.exa", Duration::ZERO)),
-        ("ehlo", Act::Drip("250-mx.example\r\n250-SI", Duration::ZERO)),
+        (
+            "ehlo",
+            Act::Drip("250-mx.example\r\n250-SI", Duration::ZERO),
+        ),
     ] {
         let pinged = ping(&server(step, act));
         broke_at(&pinged, step, Code::GreetingFailed);
@@ -193,9 +226,17 @@ fn nobody_has_put_us_off_where_nobody_answered() {
     for step in ["mail", "rcpt"] {
         for act in [Act::Close, Act::Silence, say("354 go on")] {
             let pinged = ping(&server(step, act));
-            assert_eq!((pinged.exit, pinged.only().outcome), (Some(2), Outcome::Unsent));
+            assert_eq!(
+                (pinged.exit, pinged.only().outcome),
+                (Some(2), Outcome::Unsent)
+            );
             assert_eq!(pinged.only().attempts[0].phase.as_str(), step);
-            assert_ne!(pinged.only().code, Code::Deferred, "{}", pinged.only().reason);
+            assert_ne!(
+                pinged.only().code,
+                Code::Deferred,
+                "{}",
+                pinged.only().reason
+            );
         }
     }
 }

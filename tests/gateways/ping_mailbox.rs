@@ -27,7 +27,9 @@ const LOGIN: [&str; 4] = ["--tls=none", "--insecure-auth", "--username", USER];
 
 #[track_caller]
 fn broke_at<'p>(pinged: &'p Pinged, step: &str) -> &'p Pinged {
-    pinged.is(2, Outcome::Unsent, Code::GreetingFailed).within(SOON);
+    pinged
+        .is(2, Outcome::Unsent, Code::GreetingFailed)
+        .within(SOON);
     assert_eq!(pinged.steps().last(), Some(&step), "{pinged:#?}");
     pinged.says(&[step, " after "])
 }
@@ -37,9 +39,15 @@ fn every_step_is_taken_in_the_servers_own_words() {
     let imap = Part::of(Tongue::Imap).play();
     let ran = ping(Tongue::Imap, &imap, &LOGIN);
     ran.answered();
-    assert_eq!(ran.steps(), ["dns", "connect", "banner", "capability", "auth", "quit"]);
+    assert_eq!(
+        ran.steps(),
+        ["dns", "connect", "banner", "capability", "auth", "quit"]
+    );
     assert_eq!(ran.step_text("banner"), "* OK IMAP4rev1 ready");
-    assert!(ran.step_text("capability").starts_with("* CAPABILITY IMAP4rev1\n"));
+    assert!(
+        ran.step_text("capability")
+            .starts_with("* CAPABILITY IMAP4rev1\n")
+    );
     assert!(ran.step_text("auth").contains("OK welcome"));
     assert!(ran.step_text("quit").starts_with("* BYE bye"));
     assert_eq!(imap.verbs(), ["CAPABILITY", "LOGIN", "LOGOUT"]);
@@ -48,10 +56,16 @@ fn every_step_is_taken_in_the_servers_own_words() {
     let pop3 = Part::of(Tongue::Pop3).play();
     let ran = ping(Tongue::Pop3, &pop3, &LOGIN);
     ran.answered();
-    assert_eq!(ran.steps(), ["dns", "connect", "banner", "capability", "auth", "quit"]);
+    assert_eq!(
+        ran.steps(),
+        ["dns", "connect", "banner", "capability", "auth", "quit"]
+    );
     assert_eq!(ran.step_text("capability"), "+OK\nUSER\nUIDL\n.");
     let heard = pop3.heard().concat();
-    assert_eq!(heard, ["CAPA", "USER probe", &format!("PASS {PASSWORD}"), "QUIT"]);
+    assert_eq!(
+        heard,
+        ["CAPA", "USER probe", &format!("PASS {PASSWORD}"), "QUIT"]
+    );
 }
 
 #[test]
@@ -106,7 +120,11 @@ fn no_password_is_sent_where_logins_are_disabled() {
     let imap = server(Tongue::Imap, "capability", say(can));
     let ran = ping(Tongue::Imap, &imap, &LOGIN);
     ran.is(2, Outcome::Unsent, Code::AuthUnavailable);
-    assert!(!imap.verbs().contains(&"LOGIN".to_owned()), "{:?}", imap.verbs());
+    assert!(
+        !imap.verbs().contains(&"LOGIN".to_owned()),
+        "{:?}",
+        imap.verbs()
+    );
 }
 
 #[test]
@@ -118,7 +136,10 @@ fn a_pop3_server_that_knows_no_capa() {
 #[test]
 fn silence_and_drips_are_waited_for_no_longer_than_a_step() {
     for tongue in [Tongue::Imap, Tongue::Pop3] {
-        let drip = Act::Drip("* OK +OK ready, wait for it\r\n", Duration::from_millis(300));
+        let drip = Act::Drip(
+            "* OK +OK ready, wait for it\r\n",
+            Duration::from_millis(300),
+        );
         for (step, act) in [
             ("banner", Act::Silence),
             ("banner", drip.clone()),
@@ -134,8 +155,15 @@ fn silence_and_drips_are_waited_for_no_longer_than_a_step() {
 /// Each line comes in time, and there is no end to them: the step's time is for all of them.
 #[test]
 fn lines_without_end_are_waited_for_no_longer_than_a_step() {
-    for (tongue, line) in [(Tongue::Imap, "* OK still at it\r\n"), (Tongue::Pop3, "WORD\r\n")] {
-        let line = if tongue == Tongue::Pop3 { format!("+OK\r\n{line}") } else { line.to_owned() };
+    for (tongue, line) in [
+        (Tongue::Imap, "* OK still at it\r\n"),
+        (Tongue::Pop3, "WORD\r\n"),
+    ] {
+        let line = if tongue == Tongue::Pop3 {
+            format!("+OK\r\n{line}")
+        } else {
+            line.to_owned()
+        };
         let act = Act::Flood(line.into_bytes(), Duration::from_millis(300));
         let ran = ping(tongue, &server(tongue, "capability", act), &[]);
         broke_at(&ran, "capability");
@@ -146,7 +174,11 @@ fn lines_without_end_are_waited_for_no_longer_than_a_step() {
 fn floods_are_cut_off() {
     for tongue in [Tongue::Imap, Tongue::Pop3] {
         for step in ["banner", "capability"] {
-            for bytes in [vec![b'x'; 1 << 20], vec![0; 1 << 16], b"* x\r\n".repeat(1000)] {
+            for bytes in [
+                vec![b'x'; 1 << 20],
+                vec![0; 1 << 16],
+                b"* x\r\n".repeat(1000),
+            ] {
                 let act = Act::Flood(bytes, Duration::ZERO);
                 let ran = ping(tongue, &server(tongue, step, act), &[]);
                 broke_at(&ran, step);
@@ -186,7 +218,11 @@ fn a_connection_that_ends_in_the_middle() {
         }
     }
     // A goodbye in the middle is told, too.
-    let imap = server(Tongue::Imap, "capability", say("* BYE shutting down\r\n{tag} NO no"));
+    let imap = server(
+        Tongue::Imap,
+        "capability",
+        say("* BYE shutting down\r\n{tag} NO no"),
+    );
     let ran = ping(Tongue::Imap, &imap, &[]);
     broke_at(&ran, "capability");
     assert!(ran.step_text("capability").contains("* BYE shutting down"));
@@ -195,8 +231,14 @@ fn a_connection_that_ends_in_the_middle() {
 #[test]
 fn a_server_may_leave_without_a_word() {
     for (tongue, step) in [(Tongue::Imap, "logout"), (Tongue::Pop3, "quit")] {
-        for act in [Act::Close, Act::Silence, Act::Flood(b"* x\r\n".to_vec(), Duration::ZERO)] {
-            ping(tongue, &server(tongue, step, act), &LOGIN).answered().within(SOON);
+        for act in [
+            Act::Close,
+            Act::Silence,
+            Act::Flood(b"* x\r\n".to_vec(), Duration::ZERO),
+        ] {
+            ping(tongue, &server(tongue, step, act), &LOGIN)
+                .answered()
+                .within(SOON);
         }
     }
 }
@@ -208,16 +250,25 @@ fn an_answer_before_its_question_is_noticed() {
         (Tongue::Imap, "* OK ready\r\nr1 OK done\r\n"),
         (Tongue::Pop3, "+OK ready\r\n+OK\r\n.\r\n"),
     ] {
-        let ran = ping(tongue, &server(tongue, "banner", Act::Say(said.to_owned())), &LOGIN);
+        let ran = ping(
+            tongue,
+            &server(tongue, "banner", Act::Say(said.to_owned())),
+            &LOGIN,
+        );
         broke_at(&ran, "capability").says(&["tampering"]);
     }
 }
 
 #[test]
 fn limits_and_counts_are_those_of_any_ping() {
-    let imap = server(Tongue::Imap, "capability", Act::Late(Duration::from_millis(200)));
+    let imap = server(
+        Tongue::Imap,
+        "capability",
+        Act::Late(Duration::from_millis(200)),
+    );
     let ran = ping(Tongue::Imap, &imap, &["--warn=100ms"]);
-    ran.is(1, Outcome::Answered, Code::Slow).says(&["of it at capability"]);
+    ran.is(1, Outcome::Answered, Code::Slow)
+        .says(&["of it at capability"]);
     let ran = ping(Tongue::Imap, &imap, &["-n3", "--interval=10ms"]);
     assert_eq!((ran.exit, ran.probes.len()), (Some(0), 3));
 }

@@ -14,7 +14,10 @@ fn outer() -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
     // Nothing is sent.
     let connected = socket.connect(("192.0.2.1", 9));
-    match connected.and_then(|()| socket.local_addr()).map(|it| it.ip()) {
+    match connected
+        .and_then(|()| socket.local_addr())
+        .map(|it| it.ip())
+    {
         Ok(IpAddr::V4(ip)) if !ip.is_loopback() => Some(ip),
         _ => {
             eprintln!("SKIPPED: this machine has no address but loopback");
@@ -48,13 +51,22 @@ fn the_name_of_an_address_is_told_and_whether_it_leads_back() {
     let Some(ip) = outer() else { return };
     let ran = ping(ip, Some(pointer(&["mx.example.test"])));
     let found = ran.answered().visit().pointer.as_ref().unwrap();
-    assert_eq!((found.names.as_slice(), found.confirmed), (&["mx.example.test".to_owned()][..], true));
-    let ran = ping(ip, Some(pointer(&["else.example.test", "gone.example.test"])));
+    assert_eq!(
+        (found.names.as_slice(), found.confirmed),
+        (&["mx.example.test".to_owned()][..], true)
+    );
+    let ran = ping(
+        ip,
+        Some(pointer(&["else.example.test", "gone.example.test"])),
+    );
     let found = ran.answered().visit().pointer.as_ref().unwrap();
     assert_eq!((found.names.len(), found.confirmed), (2, false));
     let ran = ping(ip, None);
     let found = ran.answered().visit().pointer.as_ref().unwrap();
-    assert_eq!((found.names.len(), found.confirmed, &found.problem), (0, false, &None));
+    assert_eq!(
+        (found.names.len(), found.confirmed, &found.problem),
+        (0, false, &None)
+    );
 }
 
 #[test]
@@ -74,11 +86,18 @@ fn a_name_that_cannot_be_asked_for_is_no_failure_of_the_server() {
 #[test]
 fn a_late_name_of_the_address_moves_no_step() {
     let Some(ip) = outer() else { return };
-    let late = Says::Late(Duration::from_millis(400), Box::new(pointer(&["mx.example.test"])));
+    let late = Says::Late(
+        Duration::from_millis(400),
+        Box::new(pointer(&["mx.example.test"])),
+    );
     let ran = ping(ip, Some(late));
     let visit = ran.answered().visit();
     assert!(visit.pointer.as_ref().unwrap().ms >= 400.0);
-    assert!(visit.steps.iter().all(|step| step.ms < 300.0), "{:#?}", visit.steps);
+    assert!(
+        visit.steps.iter().all(|step| step.ms < 300.0),
+        "{:#?}",
+        visit.steps
+    );
 }
 
 /// Names and texts come from strangers, too.
@@ -119,7 +138,11 @@ fn all_visits_every_address_of_a_name() {
     let dead = IpAddr::from(Ipv4Addr::new(127, 0, 0, 9));
     let ips = [first.ip(), others[0].0, others[1].0, dead];
     let names = NameServer::start(&[("mx.example.test", at(&ips))]);
-    let args = [&format!("mx.example.test:{port}"), "--dns", &names.address.to_string()];
+    let args = [
+        &format!("mx.example.test:{port}"),
+        "--dns",
+        &names.address.to_string(),
+    ];
     let ran = pinged(&[&args[..], &["--all"]].concat());
     assert_eq!((ran.exit, ran.probes.len()), (Some(2), 4), "{ran:#?}");
     let mut seen: Vec<_> = ran
@@ -128,10 +151,26 @@ fn all_visits_every_address_of_a_name() {
         .map(|probe| (probe.attempts[0].address.unwrap().ip(), probe.code))
         .collect();
     seen.sort();
-    let wanted: Vec<_> = ips.iter().map(|&ip| (ip, if ip == dead { Code::ConnectFailed } else { Code::Ok })).collect();
+    let wanted: Vec<_> = ips
+        .iter()
+        .map(|&ip| {
+            (
+                ip,
+                if ip == dead {
+                    Code::ConnectFailed
+                } else {
+                    Code::Ok
+                },
+            )
+        })
+        .collect();
     assert_eq!(seen, wanted);
     let ran = shown(&[&args[..], &["--all", "-n2", "--interval=10ms"]].concat());
-    assert!(ran.stdout.contains("8 visits, 6 answered, 25.0% not"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("8 visits, 6 answered, 25.0% not"),
+        "{}",
+        ran.stdout
+    );
     let visited = |server: &Server| server.heard().len();
     assert_eq!(visited(&first), 3);
     assert!(others.iter().all(|(_, server)| visited(server) == 3));
@@ -148,7 +187,8 @@ fn a_name_that_leads_nowhere() {
     ] {
         for all in [&[][..], &["--all"]] {
             let ran = pinged(&[&[target, "--dns", &dns], all].concat());
-            ran.is(2, Outcome::Unsent, Code::DnsFailed).says(&["dns after", words]);
+            ran.is(2, Outcome::Unsent, Code::DnsFailed)
+                .says(&["dns after", words]);
             assert_eq!(ran.steps(), ["dns"]);
         }
     }
@@ -161,7 +201,8 @@ fn a_dead_name_server_is_waited_for_no_longer_than_a_step() {
     let dns = names.address.to_string();
     for target in ["mx.example.test:25", "imap://mx.example.test"] {
         let ran = pinged(&[target, "--dns", &dns, "--timeout=1s"]);
-        ran.is(2, Outcome::Unsent, Code::DnsFailed).within(Duration::from_secs(3));
+        ran.is(2, Outcome::Unsent, Code::DnsFailed)
+            .within(Duration::from_secs(3));
     }
 }
 
@@ -171,7 +212,8 @@ fn a_dead_name_server_is_waited_for_no_longer_where_a_domain_may_be_meant() {
     let names = NameServer::start(&[("example.test", Says::Silence)]);
     let dns = names.address.to_string();
     let ran = pinged(&["example.test", "--dns", &dns, "--timeout=2s"]);
-    ran.is(2, Outcome::Unsent, Code::DnsFailed).within(Duration::from_millis(3500));
+    ran.is(2, Outcome::Unsent, Code::DnsFailed)
+        .within(Duration::from_millis(3500));
 }
 
 /// Port 25 is what exchangers listen on, and not everybody may do so.
@@ -186,7 +228,10 @@ fn a_domain_is_its_exchangers() {
         .map(|last| Part::of(Tongue::Smtp).play_at((ip(last), 25).into()))
         .collect();
     let names = NameServer::start(&[
-        ("example.test", mx(&[(20, "b.example.test"), (10, "a.example.test")])),
+        (
+            "example.test",
+            mx(&[(20, "b.example.test"), (10, "a.example.test")]),
+        ),
         ("a.example.test", at(&[ip(1)])),
         ("b.example.test", at(&[ip(2)])),
     ]);
@@ -194,7 +239,11 @@ fn a_domain_is_its_exchangers() {
     let ran = pinged(&["example.test", "--dns", &dns]);
     let visit = ran.answered().visit();
     assert_eq!(visit.host, "a.example.test");
-    let exchangers: Vec<_> = visit.exchangers.iter().map(|it| (it.preference, it.host.as_str())).collect();
+    let exchangers: Vec<_> = visit
+        .exchangers
+        .iter()
+        .map(|it| (it.preference, it.host.as_str()))
+        .collect();
     assert_eq!(exchangers, [(10, "a.example.test"), (20, "b.example.test")]);
     let ran = pinged(&["example.test", "--dns", &dns, "--all"]);
     let hosts: Vec<_> = ran

@@ -208,8 +208,8 @@ impl Inner {
             };
             let said = self.perform(&mut stream, step, is_secured, &last)?;
             wants_response = said.starts_with('+') && !said.starts_with("+OK");
-            let goes_on = ["220", "+OK"].iter().any(|word| said.starts_with(word))
-                || said.contains(" OK");
+            let goes_on =
+                ["220", "+OK"].iter().any(|word| said.starts_with(word)) || said.contains(" OK");
             if let ("starttls", true, Tls::Starttls(config)) = (step, goes_on, &self.part.tls) {
                 stream = self.handshake(config, tcp.try_clone()?)?;
                 is_secured = true;

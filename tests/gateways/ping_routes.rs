@@ -42,7 +42,11 @@ pub(crate) fn check(dir: &TempDir, args: &[&str]) -> Pinged {
 /// A folder with a config of one gateway and one ping route, with these keys.
 fn config(server: &Server, gateway: &str, route: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let tls = if gateway.contains("tls = ") { "" } else { "tls = \"none\"\n" };
+    let tls = if gateway.contains("tls = ") {
+        ""
+    } else {
+        "tls = \"none\"\n"
+    };
     let text = format!(
         "[gateways.edge]\n{tls}host = \"127.0.0.1\"\nport = {}\nehlo = \"client.example\"\n{gateway}\n[routes.watch]\nkind = \"ping\"\ngateway = \"edge\"\n{route}\n",
         server.address.port()
@@ -71,9 +75,12 @@ fn sender_and_recipient_are_asked_for_where_the_route_names_them() {
     check(&config(&server, "", envelope), &[]).answered();
     let wanted = ["EHLO", "MAIL", "RCPT", "RSET", "QUIT"];
     assert_eq!(server.verbs(), wanted);
-    let refusing = Part::of(Tongue::Smtp).at("rcpt", say("550 5.1.1 nobody")).play();
+    let refusing = Part::of(Tongue::Smtp)
+        .at("rcpt", say("550 5.1.1 nobody"))
+        .play();
     let ran = check(&config(&refusing, "", envelope), &[]);
-    ran.is(2, Outcome::Rejected, Code::Rejected).says(&["550 5.1.1 nobody"]);
+    ran.is(2, Outcome::Rejected, Code::Rejected)
+        .says(&["550 5.1.1 nobody"]);
 }
 
 #[test]
@@ -84,8 +91,14 @@ fn every_address_is_visited_where_the_gateway_says_so() {
     let names = NameServer::start(&[("mx.example.test", at(&[first.ip(), ip]))]);
     let dir = config(&first, "each_address = true", "");
     let file = dir.path().join("mailrobin.toml");
-    let text = fs::read_to_string(&file).unwrap().replace("127.0.0.1", "mx.example.test");
-    fs::write(&file, format!("[dns]\nservers = [\"{}\"]\n{text}", names.address)).unwrap();
+    let text = fs::read_to_string(&file)
+        .unwrap()
+        .replace("127.0.0.1", "mx.example.test");
+    fs::write(
+        &file,
+        format!("[dns]\nservers = [\"{}\"]\n{text}", names.address),
+    )
+    .unwrap();
     let ran = check(&dir, &[]);
     assert_eq!((ran.exit, ran.probes.len()), (Some(0), 2), "{ran:#?}");
     assert_eq!((first.heard().len(), second.heard().len()), (1, 1));
@@ -104,11 +117,17 @@ fn a_count_is_visited_so_many_times() {
 #[test]
 fn what_the_time_of_the_run_cuts_off_is_told() {
     let server = Part::of(Tongue::Smtp).at("banner", Act::Silence).play();
-    let ran = check(&config(&server, "", ""), &["--timeout", "1s", "--count", "3"]);
+    let ran = check(
+        &config(&server, "", ""),
+        &["--timeout", "1s", "--count", "3"],
+    );
     assert!(ran.took < Duration::from_secs(5), "{:?}", ran.took);
     assert_eq!((ran.exit, ran.probes.len()), (Some(3), 3), "{ran:#?}");
     for probe in &ran.probes {
-        assert_eq!((probe.outcome, probe.code), (Outcome::Unfinished, Code::Interrupted));
+        assert_eq!(
+            (probe.outcome, probe.code),
+            (Outcome::Unfinished, Code::Interrupted)
+        );
     }
 }
 
@@ -117,9 +136,11 @@ fn limits_are_those_of_the_route() {
     let late = Act::Late(Duration::from_millis(200));
     let server = Part::of(Tongue::Smtp).at("ehlo", late).play();
     let ran = check(&config(&server, "", "warn_after = \"100ms\""), &[]);
-    ran.is(1, Outcome::Answered, Code::Slow).says(&["slower than 100 ms"]);
+    ran.is(1, Outcome::Answered, Code::Slow)
+        .says(&["slower than 100 ms"]);
     let ran = check(&config(&server, "", "deadline = \"100ms\""), &[]);
-    ran.is(2, Outcome::Answered, Code::Late).says(&["later than 100 ms"]);
+    ran.is(2, Outcome::Answered, Code::Late)
+        .says(&["later than 100 ms"]);
 }
 
 #[test]
@@ -128,7 +149,10 @@ fn a_certificate_that_ends_soon_is_warned_of_as_the_route_says() {
     let tls = authority.server_valid(&["127.0.0.1"], (-1, 20));
     let server = Part::of(Tongue::Smtp).starttls(tls).play();
     let gateway = "tls = \"starttls\"\nca_file = \"ca.pem\"";
-    for (route, code) in [("", Code::Ok), ("certificate_warn = \"30d\"", Code::Certificate)] {
+    for (route, code) in [
+        ("", Code::Ok),
+        ("certificate_warn = \"30d\"", Code::Certificate),
+    ] {
         let dir = config(&server, gateway, route);
         fs::write(dir.path().join("ca.pem"), &authority.pem).unwrap();
         let ran = check(&dir, &[]);
@@ -138,7 +162,9 @@ fn a_certificate_that_ends_soon_is_warned_of_as_the_route_says() {
 
 #[test]
 fn people_read_what_a_ping_came_to() {
-    let server = Part::of(Tongue::Smtp).at("ehlo", say("550 5.7.1 go away")).play();
+    let server = Part::of(Tongue::Smtp)
+        .at("ehlo", say("550 5.7.1 go away"))
+        .play();
     let dir = config(&server, "", "");
     let output = Command::new(env!("CARGO_BIN_EXE_mailrobin"))
         .current_dir(dir.path())
@@ -149,7 +175,13 @@ fn people_read_what_a_ping_came_to() {
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
-    for words in ["FAIL", "watch", "EHLO", "550 5.7.1 go away", "[greeting-failed]"] {
+    for words in [
+        "FAIL",
+        "watch",
+        "EHLO",
+        "550 5.7.1 go away",
+        "[greeting-failed]",
+    ] {
         assert!(text.contains(words), "{words:?} is not in {text}");
     }
 }

@@ -106,7 +106,9 @@ impl Pinged {
     pub(crate) fn step_text(&self, name: &str) -> &str {
         let steps = &self.visit().steps;
         let step = steps.iter().find(|step| step.name.as_str() == name);
-        &step.unwrap_or_else(|| panic!("no {name} in {steps:#?}")).text
+        &step
+            .unwrap_or_else(|| panic!("no {name} in {steps:#?}"))
+            .text
     }
 
     /// It answered, as it should.
@@ -125,7 +127,12 @@ impl Pinged {
             probe.reason,
             self.visit().steps
         );
-        let verdict = [Verdict::Pass, Verdict::Warn, Verdict::Fail, Verdict::Unknown];
+        let verdict = [
+            Verdict::Pass,
+            Verdict::Warn,
+            Verdict::Fail,
+            Verdict::Unknown,
+        ];
         assert_eq!(probe.verdict, verdict[usize::try_from(exit).unwrap()]);
         self
     }

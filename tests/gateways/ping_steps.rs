@@ -74,7 +74,10 @@ fn every_smtp_step_is_taken_and_in_the_servers_own_words() {
     assert_eq!(said(VisitStep::Rset), "250 2.0.0 forgotten");
     assert_eq!(said(VisitStep::Quit), "221 2.0.0 bye");
     let heard = server.heard().concat();
-    let auth = heard.iter().position(|line| line.starts_with("AUTH PLAIN ")).unwrap();
+    let auth = heard
+        .iter()
+        .position(|line| line.starts_with("AUTH PLAIN "))
+        .unwrap();
     assert_eq!(
         [&heard[..auth], &heard[auth + 1..]].concat(),
         [
@@ -89,7 +92,10 @@ fn every_smtp_step_is_taken_and_in_the_servers_own_words() {
     );
     let tls = pinged.visit().tls.as_ref().unwrap();
     assert_eq!(tls.protocol.as_deref(), Some("TLSv1.3"));
-    assert!(tls.cipher.as_ref().unwrap().starts_with("TLS13_"), "{tls:?}");
+    assert!(
+        tls.cipher.as_ref().unwrap().starts_with("TLS13_"),
+        "{tls:?}"
+    );
     assert_eq!(tls.chain[0].names, ["127.0.0.1"]);
     assert_eq!(tls.problem, None);
     assert!(tls.chain[0].not_after > tls.chain[0].not_before);
@@ -103,7 +109,11 @@ fn steps_add_up_to_the_time_of_the_visit() {
         .at("rset", Act::Late(LATE))
         .at("quit", Act::Late(LATE))
         .play();
-    let pinged = pinged(&[&server.target(), "--from=a@example.org", "--to=b@example.com"]);
+    let pinged = pinged(&[
+        &server.target(),
+        "--from=a@example.org",
+        "--to=b@example.com",
+    ]);
     pinged.answered();
     let steps = pinged.visit().steps.iter();
     let way_in = steps.filter(|step| !matches!(step.name, VisitStep::Rset | VisitStep::Quit));
@@ -256,7 +266,11 @@ fn several_visits_are_counted_as_ping_does() {
     let server = Part::of(Tongue::Smtp).play();
     let ran = shown(&[&server.target(), "-n", "4", "--interval=100ms"]);
     assert_eq!(ran.exit, Some(0), "{ran:#?}");
-    assert!(ran.stdout.contains("4 visits, 4 answered, 0.0% not\n"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("4 visits, 4 answered, 0.0% not\n"),
+        "{}",
+        ran.stdout
+    );
     let last = ran.stdout.lines().last().unwrap();
     let times = last.strip_prefix("min/avg/max/mdev ").unwrap();
     let times = times.strip_suffix(" ms").unwrap();
@@ -289,7 +303,11 @@ fn a_visit_in_two_that_fails_is_half_lost() {
     });
     let ran = shown(&[&target, "-n", "4", "--interval=10ms"]);
     assert_eq!(ran.exit, Some(2));
-    assert!(ran.stdout.contains("4 visits, 2 answered, 50.0% not"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("4 visits, 2 answered, 50.0% not"),
+        "{}",
+        ran.stdout
+    );
 }
 
 #[test]
@@ -316,9 +334,31 @@ fn people_read_every_step_with_its_time() {
         ("ehlo", "250 mx.example, AUTH PLAIN LOGIN, 8BITMIME"),
         ("quit", "221 2.0.0 bye"),
     ] {
-        let line = ran.stdout.lines().find(|line| line.trim_start().starts_with(step));
+        let line = ran
+            .stdout
+            .lines()
+            .find(|line| line.trim_start().starts_with(step));
         let line = line.unwrap_or_else(|| panic!("no {step} in {}", ran.stdout));
         assert!(line.contains(" ms ") && line.ends_with(words), "{line}");
     }
     assert!(!ran.stdout.contains(PASSWORD));
+}
+
+/// Whoever writes it there: what is a name or a user is no command.
+#[test]
+fn a_line_break_in_a_value_is_no_command() {
+    let server = Part::of(Tongue::Smtp).play();
+    shown(&[&server.target(), "--ehlo", "client.example\r\nDATA"]);
+    let pop3 = Part::of(Tongue::Pop3).play();
+    let user = "probe\r\nDELE 1";
+    let login = ["--tls=none", "--insecure-auth", "--username", user];
+    shown(&[&[pop3.url("pop3").as_str()], &login[..]].concat());
+    let imap = Part::of(Tongue::Imap).play();
+    let user = "probe\r\nx DELETE INBOX";
+    let login = ["--tls=none", "--insecure-auth", "--username", user];
+    shown(&[&[imap.url("imap").as_str()], &login[..]].concat());
+    let verbs = [server.verbs(), pop3.verbs(), imap.verbs()].concat();
+    for never in ["DATA", "DELE", "DELETE"] {
+        assert!(!verbs.contains(&never.to_owned()), "{verbs:?}");
+    }
 }

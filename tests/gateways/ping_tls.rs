@@ -28,9 +28,15 @@ fn bad(authority: &Authority) -> [(Arc<ServerConfig>, &'static str); 5] {
     [
         (authority.server_valid(&[HOST], (-30, -3)), "expired"),
         (authority.server_valid(&[HOST], (3, 30)), "not valid yet"),
-        (authority.server(&["mx.example.test"], false), "another name"),
+        (
+            authority.server(&["mx.example.test"], false),
+            "another name",
+        ),
         (authority.server_alone(&[HOST]), ""),
-        (Authority::called("somebody").server(&[HOST], false), "not trusted"),
+        (
+            Authority::called("somebody").server(&[HOST], false),
+            "not trusted",
+        ),
     ]
 }
 
@@ -122,7 +128,10 @@ fn insecure_asks_for_no_more_than_dates() {
 fn people_read_when_a_certificate_ended() {
     let (authority, ca) = authority();
     let ca = ca.path().to_str().unwrap();
-    for (days, words) in [((-30, -3), "ended 3 days ago"), ((-1, 40), "ends in 39 days")] {
+    for (days, words) in [
+        ((-30, -3), "ended 3 days ago"),
+        ((-1, 40), "ends in 39 days"),
+    ] {
         let server = Part::of(Tongue::Smtp)
             .starttls(authority.server_valid(&[HOST], days))
             .play();
@@ -191,14 +200,16 @@ fn starttls_that_is_missing_refused_or_broken() {
             let part = Part::of(tongue).starttls(config.clone());
             let server = part.at("starttls", act).play();
             let ran = pinged(&[&url(&server), "--tls=starttls", "--timeout=1s"]);
-            ran.is(2, Outcome::Unsent, Code::TlsFailed).within(Duration::from_secs(5));
+            ran.is(2, Outcome::Unsent, Code::TlsFailed)
+                .within(Duration::from_secs(5));
             assert_eq!(ran.steps().last(), Some(&"starttls"), "{ran:#?}");
         }
         for act in [Act::Close, Act::Silence, say("this is no handshake")] {
             let part = Part::of(tongue).starttls(config.clone());
             let server = part.at("handshake", act).play();
             let ran = pinged(&[&url(&server), "--tls=starttls", "--timeout=1s"]);
-            ran.is(2, Outcome::Unsent, Code::TlsFailed).within(Duration::from_secs(5));
+            ran.is(2, Outcome::Unsent, Code::TlsFailed)
+                .within(Duration::from_secs(5));
             assert_eq!(ran.steps().last(), Some(&"starttls"), "{ran:#?}");
         }
     }
@@ -232,12 +243,21 @@ fn a_password_goes_over_verified_tls_alone() {
             let args = [&[url.as_str(), "--username", USER], unverified].concat();
             let ran = pinged(&args);
             let verbs = server.verbs();
-            assert!(!verbs.iter().any(|verb| auth.contains(&verb.as_str())), "{verbs:?}");
-            ran.is(2, Outcome::Unsent, Code::AuthUnavailable).says(&["insecure"]);
+            assert!(
+                !verbs.iter().any(|verb| auth.contains(&verb.as_str())),
+                "{verbs:?}"
+            );
+            ran.is(2, Outcome::Unsent, Code::AuthUnavailable)
+                .says(&["insecure"]);
             assert_eq!(ran.only().attempts[0].phase.as_str(), "auth");
             let ran = pinged(&[&args[..], &["--insecure-auth"]].concat());
             ran.answered();
-            assert!(server.verbs().iter().any(|verb| auth.contains(&verb.as_str())));
+            assert!(
+                server
+                    .verbs()
+                    .iter()
+                    .any(|verb| auth.contains(&verb.as_str()))
+            );
         }
         let server = play();
         let url = server.url(scheme(tongue, false));
@@ -249,7 +269,11 @@ fn a_password_goes_over_verified_tls_alone() {
 fn a_login_that_is_refused_or_broken() {
     for (tongue, step, no) in [
         (Tongue::Smtp, "auth", "535 5.7.8 who are you"),
-        (Tongue::Imap, "login", "{tag} NO [AUTHENTICATIONFAILED] who are you"),
+        (
+            Tongue::Imap,
+            "login",
+            "{tag} NO [AUTHENTICATIONFAILED] who are you",
+        ),
         (Tongue::Pop3, "pass", "-ERR who are you"),
     ] {
         for act in [say(no), Act::Close, Act::Silence] {
@@ -263,7 +287,8 @@ fn a_login_that_is_refused_or_broken() {
                 USER,
                 "--timeout=1s",
             ]);
-            ran.is(2, Outcome::Unsent, Code::AuthFailed).within(Duration::from_secs(6));
+            ran.is(2, Outcome::Unsent, Code::AuthFailed)
+                .within(Duration::from_secs(6));
             assert_eq!(ran.only().attempts[0].phase.as_str(), "auth");
             if is_refusal {
                 ran.says(&["who are you", "check username and password"]);
@@ -284,7 +309,10 @@ fn a_server_that_lets_nobody_in_is_left_politely() {
         let url = server.url(scheme(tongue, false));
         pinged(&[&url, "--tls=none", "--insecure-auth", "--username", USER]);
         let last = server.verbs().pop().unwrap();
-        assert!(["QUIT", "LOGOUT"].contains(&last.as_str()), "it left with {last}");
+        assert!(
+            ["QUIT", "LOGOUT"].contains(&last.as_str()),
+            "it left with {last}"
+        );
     }
 }
 
@@ -292,16 +320,30 @@ fn a_server_that_lets_nobody_in_is_left_politely() {
 #[test]
 fn a_server_that_quotes_the_password_does_not_make_it_known() {
     for (tongue, says) in [
-        (Tongue::Smtp, &[("auth", "535 5.7.8 no {line}"), ("auth", "235 ok {line}")][..]),
+        (
+            Tongue::Smtp,
+            &[("auth", "535 5.7.8 no {line}"), ("auth", "235 ok {line}")][..],
+        ),
         (
             Tongue::Imap,
-            &[("login", "{tag} NO {line}"), ("login", "{tag} OK {line}"), ("login", "* {line}\r\n{tag} NO no")],
+            &[
+                ("login", "{tag} NO {line}"),
+                ("login", "{tag} OK {line}"),
+                ("login", "* {line}\r\n{tag} NO no"),
+            ],
         ),
-        (Tongue::Pop3, &[("pass", "-ERR {line}"), ("pass", "+OK {line}")]),
+        (
+            Tongue::Pop3,
+            &[("pass", "-ERR {line}"), ("pass", "+OK {line}")],
+        ),
     ] {
         let quoted = format!("535 5.7.8 {PASSWORD} is wrong");
         let of_smtp = [("auth", quoted.as_str())];
-        let more = if tongue == Tongue::Smtp { &of_smtp[..] } else { &[] };
+        let more = if tongue == Tongue::Smtp {
+            &of_smtp[..]
+        } else {
+            &[]
+        };
         for (step, text) in says.iter().chain(more) {
             let step: &'static str = step;
             let server = Part::of(tongue).at(step, say(text)).play();
@@ -317,17 +359,44 @@ fn a_server_that_quotes_the_password_does_not_make_it_known() {
 #[test]
 fn a_server_that_quotes_the_password_later_does_not_make_it_known() {
     for (tongue, step, text) in [
-        (Tongue::Smtp, "mail", format!("550 5.7.1 your password is {PASSWORD}")),
-        (Tongue::Smtp, "rset", format!("250 your password is {PASSWORD}")),
-        (Tongue::Smtp, "quit", format!("221 your password is {PASSWORD}")),
-        (Tongue::Imap, "logout", format!("* BYE {PASSWORD}\r\n{{tag}} OK {PASSWORD}")),
+        (
+            Tongue::Smtp,
+            "mail",
+            format!("550 5.7.1 your password is {PASSWORD}"),
+        ),
+        (
+            Tongue::Smtp,
+            "rset",
+            format!("250 your password is {PASSWORD}"),
+        ),
+        (
+            Tongue::Smtp,
+            "quit",
+            format!("221 your password is {PASSWORD}"),
+        ),
+        (
+            Tongue::Imap,
+            "logout",
+            format!("* BYE {PASSWORD}\r\n{{tag}} OK {PASSWORD}"),
+        ),
         (Tongue::Pop3, "quit", format!("+OK {PASSWORD}")),
     ] {
         let server = Part::of(tongue).at(step, say(&text)).play();
         let url = server.url(scheme(tongue, false));
-        let args = [&url, "--tls=none", "--insecure-auth", "--username", USER, "-vv"];
+        let args = [
+            &url,
+            "--tls=none",
+            "--insecure-auth",
+            "--username",
+            USER,
+            "-vv",
+        ];
         let envelope = ["--from=a@example.org", "--to=b@example.com"];
-        let more = if tongue == Tongue::Smtp { &envelope[..] } else { &[] };
+        let more = if tongue == Tongue::Smtp {
+            &envelope[..]
+        } else {
+            &[]
+        };
         pinged(&[&args[..], more].concat());
         shown(&[&args[..], more].concat());
     }
