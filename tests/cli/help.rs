@@ -13,6 +13,7 @@ fn the_help_is_as_it_was_written() {
         "config show",
         "explain",
         "init",
+        "ping",
     ] {
         let mut words: Vec<_> = command.split_whitespace().collect();
         words.push("--help");
@@ -34,6 +35,7 @@ fn help_is_written_for_a_terminal_and_not_for_rustdoc() {
         &["config", "--help"],
         &["explain", "--help"],
         &["init", "--help"],
+        &["ping", "--help"],
     ] {
         let help = out(&Bed::new().run(arguments));
         assert!(!help.contains('`'), "{help}");

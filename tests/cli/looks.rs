@@ -71,7 +71,7 @@ fn a_tap_report() {
       deadline_ms: 900000.0
       phases: []
       server: "no route to host"
-      evidence: {"carriers":[],"marks":{},"vantage":"public","stopped_by":null}
+      evidence: {"carriers":[],"marks":{},"hops":[],"authentication":{},"vantage":"public","stopped_by":null}
       ...
     ok 2 - inbound plain
       ---
@@ -84,7 +84,7 @@ fn a_tap_report() {
       round_trip_ms: 812.4
       deadline_ms: 900000.0
       phases: [{"name":"dns","ms":0.2},{"name":"transit","ms":812.2}]
-      evidence: {"carriers":[],"marks":{},"vantage":"public","stopped_by":null}
+      evidence: {"carriers":[],"marks":{},"hops":[],"authentication":{},"vantage":"public","stopped_by":null}
       ...
     not ok 3 - inbound eicar
       ---
@@ -97,7 +97,7 @@ fn a_tap_report() {
       round_trip_ms: 41.0
       deadline_ms: 900000.0
       phases: [{"name":"dns","ms":0.2},{"name":"transit","ms":812.2}]
-      evidence: {"carriers":[],"marks":{},"vantage":"public","stopped_by":null}
+      evidence: {"carriers":[],"marks":{},"hops":[],"authentication":{},"vantage":"public","stopped_by":null}
       ...
     ok 4 - inbound gtube
       ---
@@ -111,7 +111,7 @@ fn a_tap_report() {
       deadline_ms: 900000.0
       phases: []
       server: "554-5.7.1 spam\n554 go away"
-      evidence: {"carriers":[],"marks":{},"vantage":"public","stopped_by":"signature"}
+      evidence: {"carriers":[],"marks":{},"hops":[],"authentication":{},"vantage":"public","stopped_by":"signature"}
       ...
     ok 5 - outbound plain
       ---
@@ -124,7 +124,7 @@ fn a_tap_report() {
       round_trip_ms: 150000.0
       deadline_ms: 900000.0
       phases: [{"name":"dns","ms":0.2},{"name":"transit","ms":812.2}]
-      evidence: {"carriers":[],"marks":{},"vantage":"public","stopped_by":null}
+      evidence: {"carriers":[],"marks":{},"hops":[],"authentication":{},"vantage":"public","stopped_by":null}
       ...
     "#);
 }
@@ -172,7 +172,7 @@ fn a_markdown_report() {
     reason: connecting to 192.0.2.1:25: refused
     expected: answered
     attempt: no peer, connect: no route to host
-    evidence: {"carriers":[],"marks":{},"vantage":"public","stopped_by":null}
+    evidence: {"carriers":[],"marks":{},"hops":[],"authentication":{},"vantage":"public","stopped_by":null}
     ```
 
     ### ❌ fail inbound eicar
@@ -185,7 +185,7 @@ fn a_markdown_report() {
     phases: dns 0.2 ms, transit 812.2 ms
     attempt: 192.0.2.1:587, data 250
     smtp: {"host":"mx.example.com","address":"192.0.2.1:587","tls":"TLSv1.3","code":250,"enhanced":"2.0.0","text":"queued as 4711"}
-    evidence: {"carriers":[],"marks":{},"vantage":"public","stopped_by":null}
+    evidence: {"carriers":[],"marks":{},"hops":[],"authentication":{},"vantage":"public","stopped_by":null}
     ```
 
     ### ⚠️ warn outbound plain
@@ -197,7 +197,7 @@ fn a_markdown_report() {
     phases: dns 0.2 ms, transit 812.2 ms
     attempt: 192.0.2.1:587, data 250
     smtp: {"host":"mx.example.com","address":"192.0.2.1:587","tls":"TLSv1.3","code":250,"enhanced":"2.0.0","text":"queued as 4711"}
-    evidence: {"carriers":[],"marks":{},"vantage":"public","stopped_by":null}
+    evidence: {"carriers":[],"marks":{},"hops":[],"authentication":{},"vantage":"public","stopped_by":null}
     ```
     "#);
 }

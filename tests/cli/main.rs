@@ -22,6 +22,7 @@ mod keys;
 mod lab;
 mod looks;
 mod patterns;
+mod ping;
 mod readme;
 mod reports;
 mod schema;

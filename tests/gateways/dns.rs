@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 const A: u16 = 1;
 const SOA: u16 = 6;
+const PTR: u16 = 12;
 const MX: u16 = 15;
+const TXT: u16 = 16;
 const AAAA: u16 = 28;
 
 /// What is said of a name.
@@ -16,6 +19,12 @@ const AAAA: u16 = 28;
 pub(crate) enum Says {
     /// Its exchangers and its addresses; there may be none of either.
     Records(Vec<(u16, String)>, Vec<IpAddr>),
+    /// The names of an address.
+    Names(Vec<String>),
+    /// What a blocklist says: its answers, and why.
+    Listed(Vec<IpAddr>, String),
+    /// The same answer, so much later.
+    Late(Duration, Box<Says>),
     /// SERVFAIL.
     Failure,
     /// Nothing at all.
@@ -35,10 +44,15 @@ pub(crate) fn at(addresses: &[IpAddr]) -> Says {
     Says::Records(Vec::new(), addresses.to_vec())
 }
 
+/// An address with names, as it is asked for (RFC 1035 §3.5).
+pub(crate) fn pointer(names: &[&str]) -> Says {
+    Says::Names(names.iter().map(|&name| name.to_owned()).collect())
+}
+
 /// A running name server; it ends when dropped.
 pub(crate) struct NameServer {
     pub(crate) address: SocketAddr,
-    asked: Arc<AtomicUsize>,
+    asked: Arc<Mutex<Vec<(String, u16)>>>,
     over: Arc<AtomicBool>,
 }
 
@@ -50,7 +64,10 @@ impl NameServer {
             .iter()
             .map(|(name, says)| ((*name).to_owned(), says.clone()));
         let table: BTreeMap<_, _> = named.collect();
-        let (asked, over) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+        let (asked, over) = (
+            Arc::<Mutex<Vec<_>>>::default(),
+            Arc::<AtomicBool>::default(),
+        );
         let server = Self {
             address,
             asked: Arc::clone(&asked),
@@ -62,10 +79,22 @@ impl NameServer {
                 if over.load(Ordering::Relaxed) {
                     return;
                 }
-                asked.fetch_add(1, Ordering::Relaxed);
-                if let Some(answer) = answer(&query[..length], &table) {
-                    socket.send_to(&answer, from).unwrap();
+                let query = &query[..length];
+                let (name, kind) = question(query);
+                let mut says = table.get(&name);
+                asked.lock().unwrap().push((name, kind));
+                let mut later = Duration::ZERO;
+                if let Some(Says::Late(time, late)) = says {
+                    (later, says) = (*time, Some(&**late));
                 }
+                let Some(answer) = answer(query, kind, says) else {
+                    continue;
+                };
+                let socket = socket.try_clone().unwrap();
+                thread::spawn(move || {
+                    thread::sleep(later);
+                    socket.send_to(&answer, from).unwrap();
+                });
             }
         });
         server
@@ -73,7 +102,14 @@ impl NameServer {
 
     /// How many queries came.
     pub(crate) fn asked(&self) -> usize {
-        self.asked.load(Ordering::Relaxed)
+        self.asked.lock().unwrap().len()
+    }
+
+    /// How many queries came for the addresses of this name.
+    pub(crate) fn asked_for(&self, name: &str) -> usize {
+        let asked = self.asked.lock().unwrap();
+        let same = asked.iter().filter(|(it, kind)| it == name && *kind == A);
+        same.count()
     }
 }
 
@@ -86,8 +122,8 @@ impl Drop for NameServer {
     }
 }
 
-/// The answer to a query; `None`: it is not answered.
-fn answer(query: &[u8], table: &BTreeMap<String, Says>) -> Option<Vec<u8>> {
+/// What a query asks: the name and the kind of record.
+fn question(query: &[u8]) -> (String, u16) {
     let mut labels = Vec::new();
     let mut at = 12;
     while query[at] != 0 {
@@ -95,12 +131,31 @@ fn answer(query: &[u8], table: &BTreeMap<String, Says>) -> Option<Vec<u8>> {
         labels.push(String::from_utf8_lossy(&query[at + 1..end]).to_lowercase());
         at = end;
     }
-    let question = &query[12..at + 5];
     let kind = u16::from_be_bytes([query[at + 1], query[at + 2]]);
-    let (code, records) = match table.get(&labels.join(".")) {
+    (labels.join("."), kind)
+}
+
+/// The answer to a query; `None`: it is not answered.
+fn answer(query: &[u8], kind: u16, says: Option<&Says>) -> Option<Vec<u8>> {
+    let end = 12 + query[12..].iter().position(|&byte| byte == 0).unwrap();
+    let question = &query[12..end + 5];
+    let (code, records) = match says {
         None => (3, Vec::new()),
-        Some(Says::Silence) => return None,
+        Some(Says::Silence | Says::Late(..)) => return None,
         Some(Says::Failure) => (2, Vec::new()),
+        Some(Says::Names(names)) => {
+            let names = names.iter().filter(|_| kind == PTR);
+            (0, names.map(|name| wire(name)).collect())
+        }
+        Some(Says::Listed(answers, why)) => {
+            let text = [&[u8::try_from(why.len()).unwrap()], why.as_bytes()].concat();
+            let records = match kind {
+                A => answers.iter().filter_map(octets).collect(),
+                TXT if !why.is_empty() => vec![text],
+                _ => Vec::new(),
+            };
+            (0, records)
+        }
         Some(Says::Records(exchangers, addresses)) => {
             let exchangers = exchangers.iter().filter(|_| kind == MX);
             let exchangers =
@@ -138,6 +193,13 @@ fn answer(query: &[u8], table: &BTreeMap<String, Says>) -> Option<Vec<u8>> {
         answer.extend(record(SOA, &[0; 22]));
     }
     Some(answer)
+}
+
+fn octets(address: &IpAddr) -> Option<Vec<u8>> {
+    match address {
+        IpAddr::V4(v4) => Some(v4.octets().to_vec()),
+        IpAddr::V6(_) => None,
+    }
 }
 
 /// A record behind its name.

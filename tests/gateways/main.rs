@@ -19,6 +19,15 @@ mod exchangers;
 #[expect(dead_code, reason = "the scenarios look at more of it")]
 mod lab;
 mod peer;
+mod ping_faults;
+mod ping_lists;
+mod ping_mailbox;
+mod ping_names;
+mod ping_peer;
+mod ping_routes;
+mod ping_run;
+mod ping_steps;
+mod ping_tls;
 mod pipelining;
 mod sessions;
 mod stage;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
@@ -17,8 +19,13 @@ pub(crate) struct Authority {
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::called("tests")
+    }
+
+    /// Two of one name are hard to tell apart.
+    pub(crate) fn called(name: &str) -> Self {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "tests");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
@@ -31,6 +38,42 @@ impl Authority {
 
     /// A server of these names; `demands`: only for clients that show a certificate of ours.
     pub(crate) fn server(&self, names: &[&str], demands: bool) -> Arc<ServerConfig> {
+        self.serving(self.signed(names), demands)
+    }
+
+    /// A server whose certificate is valid between these days, counted from today.
+    pub(crate) fn server_valid(&self, names: &[&str], days: (i64, i64)) -> Arc<ServerConfig> {
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let day = |from_today| {
+            let day = today.checked_add(Span::new().days(from_today)).unwrap();
+            let (month, of_month) = (day.month().unsigned_abs(), day.day().unsigned_abs());
+            date_time_ymd(day.year().into(), month, of_month)
+        };
+        let mut params = params(names);
+        (params.not_before, params.not_after) = (day(days.0), day(days.1));
+        let key = KeyPair::generate().unwrap();
+        self.serving((params.signed_by(&key, &self.issuer).unwrap(), key), false)
+    }
+
+    /// A server that has signed its certificate itself.
+    pub(crate) fn server_alone(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let key = KeyPair::generate().unwrap();
+        self.serving((params(names).self_signed(&key).unwrap(), key), false)
+    }
+
+    /// A server whose certificate is of a subject with this name.
+    pub(crate) fn server_called(&self, names: &[&str], subject: &str) -> Arc<ServerConfig> {
+        let mut params = params(names);
+        params.distinguished_name.push(DnType::CommonName, subject);
+        let key = KeyPair::generate().unwrap();
+        self.serving((params.signed_by(&key, &self.issuer).unwrap(), key), false)
+    }
+
+    fn serving(
+        &self,
+        (certificate, key): (rcgen::Certificate, KeyPair),
+        demands: bool,
+    ) -> Arc<ServerConfig> {
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -43,7 +86,6 @@ impl Authority {
         } else {
             builder.with_no_client_auth()
         };
-        let (certificate, key) = self.signed(names);
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         Arc::new(
             builder
@@ -59,10 +101,15 @@ impl Authority {
     }
 
     fn signed(&self, names: &[&str]) -> (rcgen::Certificate, KeyPair) {
-        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
-        let mut params = CertificateParams::new(names).unwrap();
-        params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap(), key)
+        let certificate = params(names).signed_by(&key, &self.issuer).unwrap();
+        (certificate, key)
     }
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.use_authority_key_identifier_extension = true;
+    params
 }

@@ -203,6 +203,11 @@ blind_grace = "1s"
         if said.contains("panicked") || said.contains("overflow") || status.code().is_none() {
             wrong.push(format!("it crashed ({status}): {said}"));
         }
+        if said.contains("LOGIN-DELAY") {
+            wrong.push(format!(
+                "it speaks of a delay that no peer asked for: {said}"
+            ));
+        }
         if peak > MEMORY {
             wrong.push(format!("it took {} MiB of memory", peak / 1024 / 1024));
         }

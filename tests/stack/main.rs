@@ -30,6 +30,7 @@ mod foreign;
 mod interruption;
 mod logins;
 mod outages;
+mod ping;
 mod pop3;
 mod reports;
 mod round_trip;

@@ -285,7 +285,9 @@ impl Watcher {
         loop {
             let interest = *self.wires.interest.borrow_and_update();
             let next = pace.next(&interest, last).map(|next| next.max(earliest));
-            if interest.due.is_some_and(|due| due < earliest) && !told {
+            // Without a delay the deadline may still have passed during the look.
+            let is_held_up = !self.login_delay.is_zero();
+            if is_held_up && interest.due.is_some_and(|due| due < earliest) && !told {
                 told = true;
                 self.wires
                     .tell(&self.mailbox.name, Event::Blind(too_soon(self.login_delay)))

@@ -1,0 +1,418 @@
+//! TLS under a ping: certificates of every kind are shown with their dates, what is held against the server depends on what
+//! was asked for, and a password goes over nothing else than verified TLS and into no output.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailrobin::probe::outcome::{Code, Outcome};
+use tempfile::NamedTempFile;
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::ping_peer::{Act, Part, Server, Tongue, say};
+use crate::ping_run::{EVIL, PASSWORD, Pinged, USER, pinged, shown};
+use crate::tls::Authority;
+
+const HOST: &str = "127.0.0.1";
+
+/// An authority, its certificate in a file.
+fn authority() -> (Authority, NamedTempFile) {
+    let authority = Authority::new();
+    let file = NamedTempFile::new().unwrap();
+    fs::write(file.path(), &authority.pem).unwrap();
+    (authority, file)
+}
+
+/// Every certificate that should not be trusted, and a word of why.
+fn bad(authority: &Authority) -> [(Arc<ServerConfig>, &'static str); 5] {
+    [
+        (authority.server_valid(&[HOST], (-30, -3)), "expired"),
+        (authority.server_valid(&[HOST], (3, 30)), "not valid yet"),
+        (
+            authority.server(&["mx.example.test"], false),
+            "another name",
+        ),
+        (authority.server_alone(&[HOST]), ""),
+        (
+            Authority::called("somebody").server(&[HOST], false),
+            "not trusted",
+        ),
+    ]
+}
+
+fn scheme(tongue: Tongue, is_implicit: bool) -> &'static str {
+    match (tongue, is_implicit) {
+        (Tongue::Smtp, false) => "smtp",
+        (Tongue::Smtp, true) => "smtps",
+        (Tongue::Imap, false) => "imap",
+        (Tongue::Imap, true) => "imaps",
+        (Tongue::Pop3, false) => "pop3",
+        (Tongue::Pop3, true) => "pop3s",
+    }
+}
+
+const TONGUES: [Tongue; 3] = [Tongue::Smtp, Tongue::Imap, Tongue::Pop3];
+
+/// The certificate is shown with its dates, whatever became of the session.
+#[track_caller]
+fn shows_dates(pinged: &Pinged) {
+    let tls = pinged.visit().tls.as_ref();
+    let tls = tls.unwrap_or_else(|| panic!("no certificate: {pinged:#?}"));
+    let own = &tls.chain[0];
+    assert!(own.not_before < own.not_after, "{own:?}");
+}
+
+#[test]
+fn where_tls_is_asked_for_a_bad_certificate_is_a_failure() {
+    let (authority, ca) = authority();
+    let ca = ca.path().to_str().unwrap();
+    for (config, word) in bad(&authority) {
+        for tongue in TONGUES {
+            for is_implicit in [true, false] {
+                let part = Part::of(tongue);
+                let (part, tls, step) = if is_implicit {
+                    (part.implicit(config.clone()), "--tls=implicit", "tls")
+                } else {
+                    (part.starttls(config.clone()), "--tls=starttls", "starttls")
+                };
+                let server = part.play();
+                let url = server.url(scheme(tongue, is_implicit));
+                let pinged = pinged(&[&url, tls, "--ca-file", ca]);
+                pinged.is(2, Outcome::Unsent, Code::TlsFailed);
+                assert_eq!(pinged.steps().last(), Some(&step), "{pinged:#?}");
+                pinged.says(&[step, " after ", word]);
+                shows_dates(&pinged);
+                let tls = pinged.visit().tls.as_ref().unwrap();
+                assert!(tls.problem.as_ref().unwrap().contains(word), "{tls:?}");
+            }
+        }
+    }
+}
+
+/// As mail servers do among themselves: the session goes on, and the certificate is told of.
+#[test]
+fn where_it_is_not_a_bad_certificate_is_a_warning() {
+    let (authority, ca) = authority();
+    let ca = ca.path().to_str().unwrap();
+    for (config, word) in bad(&authority) {
+        for tongue in TONGUES {
+            let server = Part::of(tongue).starttls(config.clone()).play();
+            let pinged = pinged(&[&server.url(scheme(tongue, false)), "--ca-file", ca]);
+            pinged.is(1, Outcome::Answered, Code::Certificate);
+            pinged.says(&["its certificate does not verify", word]);
+            assert_eq!(pinged.steps().last(), Some(&"quit"));
+            shows_dates(&pinged);
+        }
+    }
+}
+
+/// `-k` holds no name and no issuer against it. An end that has come is told of all the same.
+#[test]
+fn insecure_asks_for_no_more_than_dates() {
+    let (authority, _ca) = authority();
+    for (config, word) in bad(&authority) {
+        for tongue in TONGUES {
+            let server = Part::of(tongue).implicit(config.clone()).play();
+            let pinged = pinged(&[&server.url(scheme(tongue, true)), "-k"]);
+            if word == "expired" {
+                pinged.is(1, Outcome::Answered, Code::Certificate);
+            } else {
+                pinged.answered();
+            }
+            shows_dates(&pinged);
+        }
+    }
+}
+
+#[test]
+fn people_read_when_a_certificate_ended() {
+    let (authority, ca) = authority();
+    let ca = ca.path().to_str().unwrap();
+    for (days, words) in [
+        ((-30, -3), "ended 3 days ago"),
+        ((-1, 40), "ends in 39 days"),
+    ] {
+        let server = Part::of(Tongue::Smtp)
+            .starttls(authority.server_valid(&[HOST], days))
+            .play();
+        for tls in ["--tls=opportunistic", "--tls=starttls"] {
+            let ran = shown(&[&server.target(), tls, "--ca-file", ca]);
+            assert!(ran.stdout.contains(words), "{tls}: {}", ran.stdout);
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_a_warning() {
+    let (authority, ca) = authority();
+    let ca = ca.path().to_str().unwrap();
+    let server = Part::of(Tongue::Smtp)
+        .implicit(authority.server_valid(&[HOST], (-1, 10)))
+        .play();
+    let url = server.url("smtps");
+    let ran = pinged(&[&url, "--ca-file", ca]);
+    ran.is(1, Outcome::Answered, Code::Certificate);
+    ran.says(&["its certificate ends in 9 days"]);
+    pinged(&[&url, "--ca-file", ca, "--cert-warn=5d"]).answered();
+    pinged(&[&url, "-k"]).is(1, Outcome::Answered, Code::Certificate);
+}
+
+/// Who sends replies before TLS is there may be somebody in between (CVE-2011-0411).
+#[test]
+fn what_is_injected_before_tls_is_noticed() {
+    let (authority, ca) = authority();
+    let ca = ca.path().to_str().unwrap();
+    for (tongue, injected) in [
+        (Tongue::Smtp, "220 go on\r\n250 injected\r\n"),
+        (Tongue::Imap, "{tag} OK go on\r\n* OK injected\r\n"),
+        (Tongue::Pop3, "+OK go on\r\n+OK injected\r\n"),
+    ] {
+        let config = authority.server(&[HOST], false);
+        let part = Part::of(tongue).starttls(config);
+        let server = part.at("starttls", Act::Say(injected.to_owned())).play();
+        for tls in ["--tls=opportunistic", "--tls=starttls"] {
+            let pinged = pinged(&[&server.url(scheme(tongue, false)), tls, "--ca-file", ca]);
+            pinged.is(2, Outcome::Unsent, Code::TlsFailed);
+            assert_eq!(pinged.steps().last(), Some(&"starttls"), "{pinged:#?}");
+            pinged.says(&["tampering"]);
+        }
+    }
+}
+
+#[test]
+fn starttls_that_is_missing_refused_or_broken() {
+    let (authority, _ca) = authority();
+    for tongue in TONGUES {
+        let url = |server: &Server| server.url(scheme(tongue, false));
+        let bare = Part::of(tongue).play();
+        let ran = pinged(&[&url(&bare), "--tls=starttls"]);
+        ran.is(2, Outcome::Unsent, Code::StarttlsMissing);
+        ran.says(&["does not offer STARTTLS"]);
+        pinged(&[&url(&bare)]).answered();
+
+        let config = authority.server(&[HOST], false);
+        let no = match tongue {
+            Tongue::Smtp => "454 4.7.0 TLS not available",
+            Tongue::Imap => "{tag} NO TLS not available",
+            Tongue::Pop3 => "-ERR TLS not available",
+        };
+        for act in [say(no), Act::Close, Act::Silence] {
+            let part = Part::of(tongue).starttls(config.clone());
+            let server = part.at("starttls", act).play();
+            let ran = pinged(&[&url(&server), "--tls=starttls", "--timeout=1s"]);
+            ran.is(2, Outcome::Unsent, Code::TlsFailed)
+                .within(Duration::from_secs(5));
+            assert_eq!(ran.steps().last(), Some(&"starttls"), "{ran:#?}");
+        }
+        for act in [Act::Close, Act::Silence, say("this is no handshake")] {
+            let part = Part::of(tongue).starttls(config.clone());
+            let server = part.at("handshake", act).play();
+            let ran = pinged(&[&url(&server), "--tls=starttls", "--timeout=1s"]);
+            ran.is(2, Outcome::Unsent, Code::TlsFailed)
+                .within(Duration::from_secs(5));
+            assert_eq!(ran.steps().last(), Some(&"starttls"), "{ran:#?}");
+        }
+    }
+}
+
+#[test]
+fn tls_from_the_first_byte_where_there_is_none() {
+    for tongue in TONGUES {
+        let server = Part::of(tongue).play();
+        let ran = pinged(&[&server.url(scheme(tongue, true)), "--timeout=1s"]);
+        ran.is(2, Outcome::Unsent, Code::TlsFailed);
+        ran.says(&["tls after", "check `port` and `tls`"]);
+    }
+}
+
+#[test]
+fn a_password_goes_over_verified_tls_alone() {
+    let (authority, ca) = authority();
+    let ca = ca.path().to_str().unwrap();
+    let auth = ["AUTH", "AUTHENTICATE", "LOGIN", "USER", "PASS"];
+    for tongue in TONGUES {
+        let config = authority.server(&[HOST], false);
+        let play = || Part::of(tongue).starttls(config.clone()).play();
+        for unverified in [
+            &["--tls=none"][..],
+            &["--tls=opportunistic", "--ca-file", ca],
+            &["--tls=starttls", "-k"],
+        ] {
+            let server = play();
+            let url = server.url(scheme(tongue, false));
+            let args = [&[url.as_str(), "--username", USER], unverified].concat();
+            let ran = pinged(&args);
+            let verbs = server.verbs();
+            assert!(
+                !verbs.iter().any(|verb| auth.contains(&verb.as_str())),
+                "{verbs:?}"
+            );
+            ran.is(2, Outcome::Unsent, Code::AuthUnavailable)
+                .says(&["insecure"]);
+            assert_eq!(ran.only().attempts[0].phase.as_str(), "auth");
+            let ran = pinged(&[&args[..], &["--insecure-auth"]].concat());
+            ran.answered();
+            assert!(
+                server
+                    .verbs()
+                    .iter()
+                    .any(|verb| auth.contains(&verb.as_str()))
+            );
+        }
+        let server = play();
+        let url = server.url(scheme(tongue, false));
+        pinged(&[&url, "--username", USER, "--ca-file", ca]).answered();
+    }
+}
+
+#[test]
+fn a_login_that_is_refused_or_broken() {
+    for (tongue, step, no) in [
+        (Tongue::Smtp, "auth", "535 5.7.8 who are you"),
+        (
+            Tongue::Imap,
+            "login",
+            "{tag} NO [AUTHENTICATIONFAILED] who are you",
+        ),
+        (Tongue::Pop3, "pass", "-ERR who are you"),
+    ] {
+        for act in [say(no), Act::Close, Act::Silence] {
+            let is_refusal = matches!(act, Act::Say(_));
+            let server = Part::of(tongue).at(step, act).play();
+            let ran = pinged(&[
+                &server.url(scheme(tongue, false)),
+                "--tls=none",
+                "--insecure-auth",
+                "--username",
+                USER,
+                "--timeout=1s",
+            ]);
+            ran.is(2, Outcome::Unsent, Code::AuthFailed)
+                .within(Duration::from_secs(6));
+            assert_eq!(ran.only().attempts[0].phase.as_str(), "auth");
+            if is_refusal {
+                ran.says(&["who are you", "check username and password"]);
+                assert!(ran.step_text("auth").contains("who are you"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_that_lets_nobody_in_is_left_politely() {
+    for (tongue, step, no) in [
+        (Tongue::Smtp, "auth", "535 5.7.8 who are you"),
+        (Tongue::Imap, "login", "{tag} NO who are you"),
+        (Tongue::Pop3, "pass", "-ERR who are you"),
+    ] {
+        let server = Part::of(tongue).at(step, say(no)).play();
+        let url = server.url(scheme(tongue, false));
+        pinged(&[&url, "--tls=none", "--insecure-auth", "--username", USER]);
+        let last = server.verbs().pop().unwrap();
+        assert!(
+            ["QUIT", "LOGOUT"].contains(&last.as_str()),
+            "it left with {last}"
+        );
+    }
+}
+
+/// Every run here looks for the password in all it prints.
+#[test]
+fn a_server_that_quotes_the_password_does_not_make_it_known() {
+    for (tongue, says) in [
+        (
+            Tongue::Smtp,
+            &[("auth", "535 5.7.8 no {line}"), ("auth", "235 ok {line}")][..],
+        ),
+        (
+            Tongue::Imap,
+            &[
+                ("login", "{tag} NO {line}"),
+                ("login", "{tag} OK {line}"),
+                ("login", "* {line}\r\n{tag} NO no"),
+            ],
+        ),
+        (
+            Tongue::Pop3,
+            &[("pass", "-ERR {line}"), ("pass", "+OK {line}")],
+        ),
+    ] {
+        let quoted = format!("535 5.7.8 {PASSWORD} is wrong");
+        let of_smtp = [("auth", quoted.as_str())];
+        let more = if tongue == Tongue::Smtp {
+            &of_smtp[..]
+        } else {
+            &[]
+        };
+        for (step, text) in says.iter().chain(more) {
+            let step: &'static str = step;
+            let server = Part::of(tongue).at(step, say(text)).play();
+            let args = ["--tls=none", "--insecure-auth", "--username", USER, "-vv"];
+            let url = server.url(scheme(tongue, false));
+            pinged(&[&[url.as_str()], &args[..]].concat());
+            shown(&[&[url.as_str()], &args[..]].concat());
+        }
+    }
+}
+
+/// It may come back in any later reply.
+#[test]
+fn a_server_that_quotes_the_password_later_does_not_make_it_known() {
+    for (tongue, step, text) in [
+        (
+            Tongue::Smtp,
+            "mail",
+            format!("550 5.7.1 your password is {PASSWORD}"),
+        ),
+        (
+            Tongue::Smtp,
+            "rset",
+            format!("250 your password is {PASSWORD}"),
+        ),
+        (
+            Tongue::Smtp,
+            "quit",
+            format!("221 your password is {PASSWORD}"),
+        ),
+        (
+            Tongue::Imap,
+            "logout",
+            format!("* BYE {PASSWORD}\r\n{{tag}} OK {PASSWORD}"),
+        ),
+        (Tongue::Pop3, "quit", format!("+OK {PASSWORD}")),
+    ] {
+        let server = Part::of(tongue).at(step, say(&text)).play();
+        let url = server.url(scheme(tongue, false));
+        let args = [
+            &url,
+            "--tls=none",
+            "--insecure-auth",
+            "--username",
+            USER,
+            "-vv",
+        ];
+        let envelope = ["--from=a@example.org", "--to=b@example.com"];
+        let more = if tongue == Tongue::Smtp {
+            &envelope[..]
+        } else {
+            &[]
+        };
+        pinged(&[&args[..], more].concat());
+        shown(&[&args[..], more].concat());
+    }
+}
+
+/// What a certificate says comes from strangers, too.
+#[test]
+fn control_characters_in_a_certificate_do_not_reach_the_terminal() {
+    let (authority, ca) = authority();
+    let subject = authority.server_called(&[], EVIL);
+    let name = authority.server(&[EVIL], false);
+    let issuer = Authority::called(EVIL).server(&[HOST], false);
+    for config in [subject, name, issuer] {
+        let server = Part::of(Tongue::Smtp).starttls(config).play();
+        let ca = ca.path().to_str().unwrap();
+        let ran = shown(&[&server.target(), "--color=always", "--ca-file", ca]);
+        ran.is_harmless();
+    }
+}
