@@ -234,13 +234,13 @@ fn a_junit_report() {
     expected: answered
     superseded by 0190a000-0000-7000-8000-000000000005
     attempt: no peer, connect: no route to host
-    evidence: {&quot;carriers&quot;:[],&quot;marks&quot;:{},&quot;vantage&quot;:&quot;public&quot;,&quot;stopped_by&quot;:null}</system-out>
+    evidence: {&quot;carriers&quot;:[],&quot;marks&quot;:{},&quot;hops&quot;:[],&quot;authentication&quot;:{},&quot;vantage&quot;:&quot;public&quot;,&quot;stopped_by&quot;:null}</system-out>
                 </rerunFailure>
                 <system-out>probe 0190a000-0000-7000-8000-000000000005: unsent, fail [connect-failed]
     reason: connecting to 192.0.2.1:25: refused
     expected: answered
     attempt: no peer, connect: no route to host
-    evidence: {&quot;carriers&quot;:[],&quot;marks&quot;:{},&quot;vantage&quot;:&quot;public&quot;,&quot;stopped_by&quot;:null}</system-out>
+    evidence: {&quot;carriers&quot;:[],&quot;marks&quot;:{},&quot;hops&quot;:[],&quot;authentication&quot;:{},&quot;vantage&quot;:&quot;public&quot;,&quot;stopped_by&quot;:null}</system-out>
             </testcase>
         </testsuite>
     </testsuites>

@@ -41,15 +41,15 @@ impl Reader<'_> {
                 from.zip(self.address(Some(to), "to", place))
             }
         };
-        let deadline = self.duration(own.deadline.as_ref());
-        let warn_after = self.duration(own.warn_after.as_ref());
+        let deadline = self.duration(own.deadline.as_ref()).unwrap_or(DEADLINE);
+        let warn_after = self.warn_after(own.warn_after.as_ref(), deadline);
         let certificate_warn = self.duration(place.pick(|r| &r.certificate_warn));
         Some(Ping {
             name: place.name.into(),
             server: PingServer::Smtp(gateway?),
             envelope,
             plain: false,
-            deadline: deadline.unwrap_or(DEADLINE),
+            deadline,
             warn_after,
             certificate_warn: certificate_warn.unwrap_or(DEFAULT_CERTIFICATE_WARN),
         })

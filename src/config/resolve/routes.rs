@@ -147,13 +147,7 @@ impl Reader<'_> {
         let to = self.address(place.pick(|r| &r.to), "to", place);
         let deadline = self.duration(place.pick(|r| &r.deadline));
         let deadline = deadline.unwrap_or(Duration::from_mins(15));
-        let warn_after = self.duration(place.pick(|r| &r.warn_after));
-        if let (Some(warn), Some(text)) = (warn_after, place.pick(|r| &r.warn_after))
-            && warn > deadline
-        {
-            let message = "`warn_after` is longer than the deadline, so it never warns";
-            self.found.warn(text.span(), message, None);
-        }
+        let warn_after = self.warn_after(place.pick(|r| &r.warn_after), deadline);
         let defer_for = self.duration(place.pick(|r| &r.defer_for));
         let blind_grace = self.duration(place.pick(|r| &r.blind_grace));
         let headers = self.headers(place);
@@ -205,6 +199,19 @@ impl Reader<'_> {
             authentication,
             tests,
         })
+    }
+
+    pub(super) fn warn_after(
+        &mut self,
+        text: Option<&Text>,
+        deadline: Duration,
+    ) -> Option<Duration> {
+        let warn_after = self.duration(text)?;
+        if let Some(text) = text.filter(|_| warn_after > deadline) {
+            let message = "`warn_after` is longer than the deadline, so it never warns";
+            self.found.warn(text.span(), message, None);
+        }
+        Some(warn_after)
     }
 
     /// Whether an address carries the tag; there must be room for it (RFC 5321 §4.5.3.1.1).
