@@ -26,7 +26,7 @@ impl Config {
         match self {
             Self::Check => {
                 let (plan, path) = common.plan()?;
-                let routes = plan.routes.len();
+                let routes = plan.routes.len() + plan.pings.len();
                 let plural = if routes == 1 { "route" } else { "routes" };
                 writeln!(out, "{path} is valid: {routes} {plural}")?;
             }

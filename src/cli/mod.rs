@@ -13,6 +13,7 @@ mod payloads;
 mod ping;
 mod progress;
 mod report;
+mod signals;
 mod state;
 mod wait;
 

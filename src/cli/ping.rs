@@ -14,6 +14,7 @@ use lettre::Address;
 use tokio::time::{Instant, sleep_until};
 
 use self::target::{Protocol, Target};
+use super::signals::Signals;
 use super::{Common, Exit};
 use crate::clock::Stamp;
 use crate::config::plan::{
@@ -21,7 +22,7 @@ use crate::config::plan::{
     PingServer, Security, Trust,
 };
 use crate::config::secret::Secret;
-use crate::config::value::duration;
+use crate::config::value::{blocklist, duration, name_server};
 use crate::engine::blocklists::Blocklists;
 use crate::engine::ping::{addresses, ping};
 use crate::net::dns::Dns;
@@ -83,7 +84,7 @@ pub(super) struct Ping {
     #[arg(long, requires = "username")]
     insecure_auth: bool,
     /// The name to say in EHLO [default: this machine's]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = ehlo)]
     ehlo: Option<String>,
     /// The time each step may take
     #[arg(short, long, default_value = "10s", value_name = "DUR", value_parser = duration)]
@@ -101,7 +102,7 @@ pub(super) struct Ping {
     #[arg(long, value_name = "ADDRESS", value_parser = name_server)]
     dns: Vec<SocketAddr>,
     /// Ask this blocklist about the address we come from (repeatable)
-    #[arg(long, value_name = "ZONE")]
+    #[arg(long, value_name = "ZONE", value_parser = blocklist)]
     dnsbl: Vec<String>,
     /// That address as the world sees it
     #[arg(long, value_name = "ADDRESS", requires = "dnsbl")]
@@ -148,14 +149,22 @@ fn address(text: &str) -> Result<Address, String> {
     message::address(text)
 }
 
-fn name_server(text: &str) -> Result<SocketAddr, String> {
-    let ip = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
-    let address = ip.or_else(|_| text.parse());
-    address.map_err(|_| "write 192.0.2.53 or [2001:db8::53]:5353".into())
+fn ehlo(name: &str) -> Result<String, String> {
+    let is_word = |c: char| c.is_ascii_graphic();
+    if !name.is_empty() && name.chars().all(is_word) {
+        Ok(name.to_owned())
+    } else {
+        Err("write a name like probe.example.com".into())
+    }
 }
 
 impl Ping {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        if let (Some(warn), Some(crit)) = (self.warn, self.crit)
+            && warn > crit
+        {
+            bail!("--warn is longer than --crit, so it never warns");
+        }
         let dns = DnsPlan {
             servers: self.dns.as_slice().into(),
             blocklists: self.dnsbl.clone(),
@@ -174,6 +183,7 @@ impl Ping {
         };
         let started = Stamp::now();
         let mut records = Vec::new();
+        let mut signals = Signals::new()?;
         let visiting = async {
             let mut next = Instant::from_std(Stamp::now().mono);
             for number in 1..=self.count {
@@ -192,7 +202,7 @@ impl Ping {
         };
         tokio::select! {
             shown = visiting => shown?,
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            () = signals.next() => {}
         }
         let document = document::document(records, started.wall, Stamp::now().wall);
         let mut out = common.output();
@@ -248,7 +258,8 @@ impl Ping {
             Some(file) => {
                 let pem = std::fs::read_to_string(file)
                     .with_context(|| format!("reading {}", file.display()))?;
-                Trust::Also(pem.into())
+                let place = file.display().to_string();
+                Trust::also(&pem, &place).map_err(anyhow::Error::msg)?
             }
             None if self.insecure => Trust::Anybody,
             None => Trust::System,

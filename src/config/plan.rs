@@ -12,6 +12,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use lettre::Address;
 use secrecy::SecretString;
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 pub use ping::{DEFAULT_CERTIFICATE_WARN, Door, Ping, PingServer};
 
@@ -118,6 +121,26 @@ pub enum Trust {
     Also(Arc<str>),
     /// Anybody: nothing is verified.
     Anybody,
+}
+
+impl Trust {
+    /// The authorities of a PEM text too, which stands at `place`; if they are none, what is wrong.
+    pub fn also(pem: &str, place: &str) -> Result<Self, String> {
+        let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
+        let certificates = certificates
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| format!("what {place} holds is damaged PEM"))?;
+        if certificates.is_empty() {
+            return Err(format!("there is no certificate in {place}"));
+        }
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates {
+            roots
+                .add(certificate)
+                .map_err(|_| format!("what {place} holds is no certificate of an authority"))?;
+        }
+        Ok(Self::Also(pem.into()))
+    }
 }
 
 /// A certificate of ours and its key (PEM, checked).

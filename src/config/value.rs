@@ -1,5 +1,6 @@
-//! Values that a config writes as text: durations, sizes and rates.
+//! Values that a config, or a command line, writes as text: durations, sizes, rates, zones and addresses.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -79,6 +80,31 @@ pub fn written(duration: Duration) -> String {
         "{:#}",
         SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
     )
+}
+
+/// The address of a name server; port 53 where none stands.
+pub fn name_server(text: &str) -> Result<SocketAddr, String> {
+    let ip = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+    let address = ip.or_else(|_| text.parse::<SocketAddr>());
+    address.ok().filter(|address| address.port() != 0).ok_or_else(|| {
+        format!("{text:?} is no address of a name server: write \"192.0.2.53\" or \"[2001:db8::53]:5353\"")
+    })
+}
+
+/// The zone of a blocklist, in lower case.
+pub fn blocklist(text: &str) -> Result<String, String> {
+    let zone = text.trim_matches('.');
+    let is_zone = zone.contains('.')
+        && zone
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    if is_zone {
+        Ok(zone.to_ascii_lowercase())
+    } else {
+        Err(format!(
+            "{text:?} is no zone of a blocklist: write one like \"zen.spamhaus.org\""
+        ))
+    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,10 @@ impl PingCase<'_> {
     /// Applies the rules: what was refused or broken off, then the time, then the certificate.
     pub fn judge(&self) -> Judgement {
         let (outcome, verdict, code) = match &self.visit.end {
+            // What is wrong here says nothing of the server.
+            VisitEnd::Broken(_, failure) if failure.code == Code::Secret => {
+                (Outcome::Unsent, Verdict::Unknown, failure.code)
+            }
             VisitEnd::Broken(_, failure) => (Outcome::Unsent, Verdict::Fail, failure.code),
             VisitEnd::Refused(step, reply) => refused(*step, reply),
             VisitEnd::Interrupted => (Outcome::Unfinished, Verdict::Unknown, Code::Interrupted),

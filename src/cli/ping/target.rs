@@ -1,6 +1,7 @@
 //! What a ping is aimed at, as it is written on the command line.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use crate::config::plan::{self, Security};
 
@@ -41,6 +42,7 @@ pub(super) struct Target {
     written: String,
 }
 
+const WRITE: &str = "write HOST, HOST:PORT or [IPV6]:PORT";
 /// Schemes: their protocol, their port where it is not the protocol's own, and whether TLS begins with the first byte.
 const SCHEMES: [(&str, Protocol, Option<u16>, bool); 7] = [
     ("smtp", Protocol::Smtp, None, false),
@@ -82,7 +84,7 @@ impl Target {
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = split(rest)?;
         if host.is_empty() || host.contains(['/', '@', ' ', '\t', '?', '#']) {
-            return Err("write HOST, HOST:PORT or [IPV6]:PORT".into());
+            return Err(WRITE.into());
         }
         let known = match &scheme {
             Some(scheme) => {
@@ -122,10 +124,16 @@ fn split(text: &str) -> Result<(&str, Option<u16>), String> {
         let (host, rest) = rest
             .split_once(']')
             .ok_or("an IPv6 address stands between [ and ]")?;
-        (host, rest.strip_prefix(':'))
+        match rest.strip_prefix(':') {
+            None if !rest.is_empty() => return Err(WRITE.into()),
+            port => (host, port),
+        }
     } else {
         match text.split_once(':') {
-            Some((_, rest)) if rest.contains(':') => (text, None),
+            Some((_, rest)) if rest.contains(':') => match text.parse::<Ipv6Addr>() {
+                Ok(_) => (text, None),
+                Err(_) => return Err(WRITE.into()),
+            },
             Some((host, port)) => (host, Some(port)),
             None => (text, None),
         }

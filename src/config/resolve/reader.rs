@@ -1,6 +1,6 @@
 //! Reading single values, each error with its place.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,27 +9,11 @@ use std::time::Duration;
 use crate::config::diagnostic::{Diagnostics, suggest};
 use crate::config::file::{At, Dns, Text};
 use crate::config::plan::DnsPlan;
-use crate::config::value::duration;
+use crate::config::value::{blocklist, duration, name_server};
 
 /// A switch that is off where it is left out.
 pub(super) fn is_on(switch: Option<&At<bool>>) -> bool {
     switch.is_some_and(|switch| *switch.value())
-}
-
-/// The zone of a blocklist.
-fn blocklist(text: &str) -> Result<String, String> {
-    let zone = text.trim_matches('.');
-    let is_zone = zone.contains('.')
-        && zone
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-    if is_zone {
-        Ok(zone.to_ascii_lowercase())
-    } else {
-        Err(format!(
-            "{text:?} is no zone of a blocklist: write one like \"zen.spamhaus.org\""
-        ))
-    }
 }
 
 /// Reads values and notes what is wrong with them.
@@ -85,12 +69,7 @@ impl<'a> Reader<'a> {
         }
         let mut read = Vec::new();
         for text in servers.value() {
-            read.extend(self.checked(Some(text), |text| {
-                let ip = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
-                ip.or_else(|_| text.parse::<SocketAddr>()).map_err(|_| {
-                    format!("{text:?} is no address of a name server: write \"192.0.2.53\" or \"[2001:db8::53]:5353\"")
-                })
-            }));
+            read.extend(self.checked(Some(text), name_server));
         }
         self.name_servers = read.into();
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::crypto::ring::sign::any_supported_type;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -56,30 +55,11 @@ impl Reader<'_> {
         let Some((pem, span, place)) = pem else {
             return Trust::System;
         };
-        let help = "it must hold one or more PEM certificates: -----BEGIN CERTIFICATE-----";
-        match CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>() {
-            Ok(certificates) if certificates.is_empty() => {
-                self.wrong(
-                    span,
-                    format!("there is no certificate in {place}"),
-                    Some(help),
-                );
-            }
-            Ok(certificates) => {
-                let mut roots = RootCertStore::empty();
-                let unusable = certificates.into_iter().find_map(|it| roots.add(it).err());
-                if unusable.is_some() {
-                    let message = format!("what {place} holds is no certificate of an authority");
-                    self.wrong(span, message, Some(help));
-                }
-            }
-            Err(_) => self.wrong(
-                span,
-                format!("what {place} holds is damaged PEM"),
-                Some(help),
-            ),
-        }
-        Trust::Also(pem.into())
+        Trust::also(pem.as_str(), &place).unwrap_or_else(|wrong| {
+            let help = "it must hold one or more PEM certificates: -----BEGIN CERTIFICATE-----";
+            self.wrong(span, wrong, Some(help));
+            Trust::System
+        })
     }
 
     /// The certificate that we show: both files, and the key is the certificate's.
