@@ -76,7 +76,7 @@ pub(super) struct Ping {
     #[arg(short = 'k', long, conflicts_with = "ca_file")]
     insecure: bool,
     /// Log in as this user
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = username)]
     username: Option<String>,
     #[arg(long, value_name = "FILE", requires = "username", help = PASSWORD_HELP)]
     password_file: Option<PathBuf>,
@@ -147,6 +147,13 @@ enum Format {
 
 fn address(text: &str) -> Result<Address, String> {
     message::address(text)
+}
+
+fn username(name: &str) -> Result<String, String> {
+    if name.is_empty() || name.contains(char::is_control) {
+        return Err("write a login name".into());
+    }
+    Ok(name.to_owned())
 }
 
 fn ehlo(name: &str) -> Result<String, String> {
@@ -316,7 +323,8 @@ impl Ping {
         let is_name = host.contains('.') && host.parse::<IpAddr>().is_err() && !host.contains(':');
         is_name
             && Dns::new(Arc::clone(&dns.servers))
-                .has_exchangers(host, self.timeout)
+                // Where nobody answers, the visit's own look-up still has its time.
+                .has_exchangers(host, self.timeout / 2)
                 .await
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -76,7 +76,7 @@ impl Secret {
     /// Reads the secret.
     pub async fn reveal(&self) -> Result<SecretString, SecretError> {
         let text = match self {
-            Self::Literal(secret) => return Ok(secret.clone()),
+            Self::Literal(secret) => secret.expose_secret().to_owned(),
             Self::Env(name) => std::env::var(name).map_err(|_| SecretError::Env(name.clone()))?,
             Self::File(path) => read(path)?,
             Self::Command(words) => run(words).await?,
@@ -92,11 +92,46 @@ impl Secret {
     }
 }
 
-/// A peer's words without the secret, should it quote what it was told; plain or in base64.
-pub fn without(words: &str, secret: &str) -> String {
-    words
-        .replace(secret, "<hidden>")
-        .replace(&BASE64.encode(secret.as_bytes()), "<hidden>")
+/// A password in every form in which it goes over a wire: what a peer quotes of it is not to be shown.
+#[derive(Clone, Debug, Default)]
+pub struct Hidden(Vec<SecretString>);
+
+impl Hidden {
+    /// The forms of a login: as it is, quoted, in base64, and as the responses of PLAIN and XOAUTH2.
+    pub fn of(username: &str, secret: &str) -> Self {
+        let base64 = |text: &str| BASE64.encode(text.as_bytes());
+        let forms = [
+            base64(&plain(username, secret)),
+            base64(&xoauth2(username, secret)),
+            base64(secret),
+            quoted(secret),
+            secret.to_owned(),
+        ];
+        Self(forms.map(SecretString::from).into())
+    }
+
+    /// A peer's words without it.
+    pub fn strip(&self, words: &str) -> String {
+        let forms = self.0.iter().map(SecretString::expose_secret);
+        forms.fold(words.to_owned(), |words, form| {
+            words.replace(form, "<hidden>")
+        })
+    }
+}
+
+/// SASL PLAIN (RFC 4616).
+pub fn plain(username: &str, password: &str) -> String {
+    format!("\0{username}\0{password}")
+}
+
+/// XOAUTH2, as Google and Microsoft define it; the password is the access token.
+pub fn xoauth2(username: &str, token: &str) -> String {
+    format!("user={username}\x01auth=Bearer {token}\x01\x01")
+}
+
+/// What stands between the quotes of an IMAP quoted string (RFC 9051 §9).
+pub fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 fn read(path: &Path) -> Result<String, SecretError> {
@@ -172,7 +207,7 @@ mod tests {
         let secret = echo("hunter 2\\r\\n").reveal().await.unwrap();
         assert_eq!(secret.expose_secret(), "hunter 2");
         assert_eq!(
-            without("-ERR hunter2, aHVudGVyMg==?", "hunter2"),
+            Hidden::of("probe", "hunter2").strip("-ERR hunter2, aHVudGVyMg==?"),
             "-ERR <hidden>, <hidden>?"
         );
         let error = echo("hunter\\nDELE 1").reveal().await.unwrap_err();

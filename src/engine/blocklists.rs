@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::clock::Stamp;
@@ -65,38 +66,28 @@ impl Blocklists {
         self.zones.iter().map(listing).collect()
     }
 
-    /// What each list says of this address, in the order of the config.
+    /// What each list says of this address, in the order of the config. One asker at a time, so that the others find the
+    /// answers there.
     async fn ask(&self, address: IpAddr) -> Vec<Listing> {
-        let mut said = BTreeMap::new();
+        let mut known = self.known.lock().await;
+        let now = Stamp::now().mono;
+        known.retain(|_, (when, _)| now.duration_since(*when) < FRESH);
         let mut asking = JoinSet::new();
-        for (at, zone) in self.zones.iter().enumerate() {
-            if let Some(listing) = self.remembered(address, zone) {
-                said.insert(at, listing);
-                continue;
+        for zone in &self.zones {
+            if !known.contains_key(&(address, zone.clone())) {
+                let (dns, zone) = (self.dns.clone(), zone.clone());
+                asking.spawn(async move { ask(&dns, &zone, address).await });
             }
-            let (dns, zone) = (self.dns.clone(), zone.clone());
-            asking.spawn(async move { (at, ask(&dns, &zone, address).await) });
         }
         while let Some(answered) = asking.join_next().await {
-            let Ok((at, listing)) = answered else {
-                continue;
-            };
-            self.remember(address, &listing);
-            said.insert(at, listing);
+            let Ok(listing) = answered else { continue };
+            known.insert(
+                (address, listing.list.clone()),
+                (Stamp::now().mono, listing),
+            );
         }
-        said.into_values().collect()
-    }
-
-    fn remembered(&self, address: IpAddr, zone: &str) -> Option<Listing> {
-        let known = self.known.lock().ok()?;
-        let (when, listing) = known.get(&(address, zone.to_owned()))?;
-        (Stamp::now().mono.duration_since(*when) < FRESH).then(|| listing.clone())
-    }
-
-    fn remember(&self, address: IpAddr, listing: &Listing) {
-        if let Ok(mut known) = self.known.lock() {
-            let said = (Stamp::now().mono, listing.clone());
-            known.insert((address, listing.list.clone()), said);
-        }
+        let said = |zone: &String| known.get(&(address, zone.clone()));
+        let said = self.zones.iter().filter_map(said);
+        said.map(|(_, listing)| listing.clone()).collect()
     }
 }

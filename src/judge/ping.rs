@@ -41,6 +41,10 @@ impl PingCase<'_> {
             VisitEnd::Broken(_, failure) if failure.code == Code::Secret => {
                 (Outcome::Unsent, Verdict::Unknown, failure.code)
             }
+            // It was not put off where nobody answered.
+            VisitEnd::Broken(_, failure) if failure.code == Code::Deferred => {
+                (Outcome::Unsent, Verdict::Fail, Code::GreetingFailed)
+            }
             VisitEnd::Broken(_, failure) => (Outcome::Unsent, Verdict::Fail, failure.code),
             VisitEnd::Refused(step, reply) => refused(*step, reply),
             VisitEnd::Interrupted => (Outcome::Unfinished, Verdict::Unknown, Code::Interrupted),
@@ -256,9 +260,9 @@ impl PingCase<'_> {
                 blocklists: blocklists(reply, self.listings),
                 visit: Some(Box::new(VisitRecord {
                     host: host.clone(),
-                    exchangers: self.exchangers.to_vec(),
-                    pointer: self.pointer.cloned(),
-                    tls: tls.clone(),
+                    exchangers: self.exchangers.iter().map(harmless_exchanger).collect(),
+                    pointer: self.pointer.map(harmless_pointer),
+                    tls: tls.as_ref().map(harmless_tls),
                     steps: steps_recorded.collect(),
                 })),
                 ..Evidence::default()
@@ -307,6 +311,34 @@ fn short(duration: Duration) -> String {
     } else {
         human(duration)
     }
+}
+
+/// What a name server says goes to terminals.
+fn harmless_exchanger(exchanger: &Exchanger) -> Exchanger {
+    Exchanger {
+        host: plain(&exchanger.host),
+        ..exchanger.clone()
+    }
+}
+
+fn harmless_pointer(pointer: &Pointer) -> Pointer {
+    Pointer {
+        names: pointer.names.iter().map(|name| plain(name)).collect(),
+        ..pointer.clone()
+    }
+}
+
+fn harmless_tls(tls: &TlsFacts) -> TlsFacts {
+    let mut tls = tls.clone();
+    tls.problem = tls.problem.map(|problem| plain(&problem));
+    for certificate in &mut tls.chain {
+        certificate.subject = plain(&certificate.subject);
+        certificate.issuer = plain(&certificate.issuer);
+        for name in &mut certificate.names {
+            *name = plain(name);
+        }
+    }
+    tls
 }
 
 /// Such as `in 63 days`, `in 5h`.

@@ -196,7 +196,14 @@ pub(super) fn blocklists(refusal: Option<&Reply>, asked: &[Listing]) -> Vec<List
         answers: Vec::new(),
         text: None,
     });
-    named.into_iter().chain(asked.iter().cloned()).collect()
+    let asked = asked.iter().cloned().map(|mut listing| {
+        // What a name server says goes to terminals, on one line.
+        listing.text = listing
+            .text
+            .map(|text| plain(&text.replace(['\r', '\n'], " ")));
+        listing
+    });
+    named.into_iter().chain(asked).collect()
 }
 
 fn attempt_record(attempt: &Attempt) -> AttemptRecord {

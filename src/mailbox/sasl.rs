@@ -3,20 +3,10 @@
 use secrecy::SecretString;
 
 use crate::config::plan::{Endpoint, Mailbox, Security, Trust};
-use crate::config::secret::without;
+use crate::config::secret::Hidden;
 use crate::mailbox::final_refusal;
 use crate::probe::facts::Blindness;
 use crate::probe::outcome::Code;
-
-/// SASL PLAIN (RFC 4616).
-pub(super) fn plain(username: &str, password: &str) -> String {
-    format!("\0{username}\0{password}")
-}
-
-/// XOAUTH2, as Google and Microsoft define it; the password is the access token.
-pub(super) fn xoauth2(username: &str, token: &str) -> String {
-    format!("user={username}\x01auth=Bearer {token}\x01\x01")
-}
 
 /// The mailbox's password, if it may go over its session.
 pub(super) async fn password(mailbox: &Mailbox) -> Result<SecretString, Blindness> {
@@ -49,7 +39,7 @@ pub(super) fn insecure(endpoint: &Endpoint) -> Blindness {
 /// The server refused the login in these words.
 pub(super) fn refused(endpoint: &Endpoint, login: (&str, &str), words: &str) -> Blindness {
     let (username, secret) = login;
-    let words = &without(words, secret);
+    let words = &Hidden::of(username, secret).strip(words);
     let what = format!("{endpoint} refused the login of {username}: {words}");
     if is_passing(words) {
         let mut blindness = final_refusal(

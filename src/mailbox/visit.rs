@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::sasl;
 use crate::config::plan::{Auth, Door, Login, Protocol, Security, Trust};
-use crate::config::secret::without;
+use crate::config::secret::{Hidden, plain, quoted, xoauth2};
 use crate::net::certificate;
 use crate::net::dial::{self, seconds};
 use crate::net::dns::{Dns, no_address};
@@ -24,6 +24,8 @@ use crate::probe::visit::{TlsFacts, Visit, VisitEnd, VisitStep};
 
 /// The longest line taken.
 const MAX_LINE: usize = 16 * 1024;
+/// A login has one challenge, and one more to tell an error; other lines may stand between.
+const MOST_CHALLENGES: usize = 10;
 /// An answer has no more lines than this.
 const MAX_LINES: usize = 200;
 /// How long a polite goodbye may take.
@@ -99,39 +101,34 @@ impl Call<'_> {
             Stream::Plain(tcp)
         };
         let mut lines = Lines::new(stream);
-        let greeting = self.line(&mut lines, "the greeting").await;
-        let greeting = greeting.and_then(|line| self.welcome(line));
-        self.ended(VisitStep::Banner, greeting)?;
+        let greeting = self.greeting(&mut lines).await;
+        let is_in = self.ended(VisitStep::Banner, greeting)?;
         let mut can = self.abilities(&mut lines).await?;
-        let starttls = match protocol {
-            Protocol::Imap => "STARTTLS",
-            Protocol::Pop3 => "STLS",
+        let (starttls, offered) = match protocol {
+            Protocol::Imap => ("STARTTLS", can.iter().any(|word| word == "STARTTLS")),
+            Protocol::Pop3 => ("STLS", can.iter().any(|word| word == "STLS")),
         };
-        let offers = can.iter().any(|word| word == starttls);
+        // It is not for a session that is logged in already (RFC 9051 §6.2.1).
+        let offered = offered && !is_in;
         let wanted = match security {
             Security::None | Security::Implicit => false,
-            Security::Opportunistic => offers,
+            Security::Opportunistic => offered,
             Security::Starttls => true,
         };
         if wanted {
-            let begun = self.command(&mut lines, starttls, starttls).await;
-            let secured = match (begun, lines.into_parts()) {
-                (Err(failure), _) => Err(failure),
-                (Ok(_), (Stream::Plain(tcp), unread)) if unread.is_empty() => {
-                    dial::secure(&self.tls, endpoint, tcp, *limit).await
-                }
-                (Ok(_), _) => Err(Failure {
-                    code: Code::TlsFailed,
-                    what: format!(
-                        "{endpoint} sent bytes before TLS was established, which could be an injection"
-                    ),
-                    remedy: "something between here and the server may be tampering with the session",
-                }),
+            let secured = if offered {
+                self.starttls(lines, starttls).await
+            } else {
+                Err(Failure {
+                    code: Code::StarttlsMissing,
+                    what: format!("{endpoint} does not offer STARTTLS"),
+                    remedy: "turn it on there, or set `--tls` to what the server does offer; somebody in between may also strip it",
+                })
             };
             lines = Lines::new(self.secured(VisitStep::Starttls, secured)?);
             can = self.abilities(&mut lines).await?;
         }
-        let logged_in = match &self.door.login {
+        let logged_in = match self.door.login.as_ref().filter(|_| !is_in) {
             Some(login) => {
                 let done = self.log_in(&mut lines, login, &can).await;
                 self.ended(VisitStep::Auth, done)
@@ -142,11 +139,36 @@ impl Call<'_> {
             Protocol::Imap => "LOGOUT",
             Protocol::Pop3 => "QUIT",
         };
-        let left = timeout(GOODBYE, self.command(&mut lines, goodbye, goodbye)).await;
         // Nothing depends on a goodbye.
-        drop(left);
+        drop(timeout(GOODBYE, self.command(&mut lines, goodbye, goodbye)).await);
         self.steps.end(VisitStep::Quit);
         logged_in
+    }
+
+    async fn starttls(
+        &mut self,
+        mut lines: Lines<Stream>,
+        command: &str,
+    ) -> Result<Stream, Failure> {
+        let endpoint = &self.door.endpoint;
+        self.command(&mut lines, command, command)
+            .await
+            .map_err(|failure| Failure {
+                code: Code::TlsFailed,
+                ..failure
+            })?;
+        match lines.into_parts() {
+            (Stream::Plain(tcp), unread) if unread.is_empty() => {
+                dial::secure(&self.tls, endpoint, tcp, self.door.timeout).await
+            }
+            _ => Err(Failure {
+                code: Code::TlsFailed,
+                what: format!(
+                    "{endpoint} sent bytes before TLS was established, which could be an injection"
+                ),
+                remedy: "something between here and the server may be tampering with the session",
+            }),
+        }
     }
 
     async fn look_up(&mut self) -> Step<SocketAddr> {
@@ -190,39 +212,42 @@ impl Call<'_> {
         Failure { code, what, remedy }
     }
 
-    /// A line within the step's time. What it says is noted.
+    /// What is done in a step has the step's time, however many lines it is.
+    fn late(&self, at: &str) -> Failure {
+        let limit = seconds(self.door.timeout);
+        let what = format!("waiting for {at}: no answer within {limit}");
+        self.failed(Code::GreetingFailed, &what, "")
+    }
+
+    /// A line; what it says is noted.
     async fn line(&mut self, lines: &mut Lines<Stream>, at: &str) -> Result<String, Failure> {
-        let limit = self.door.timeout;
-        let failed = |why: &str| Failure {
-            code: Code::GreetingFailed,
-            what: format!("waiting for {at} at {}: {why}", self.door.endpoint),
-            remedy: "",
-        };
-        let line = match timeout(limit, lines.line(MAX_LINE)).await {
-            Ok(Ok(line)) => String::from_utf8_lossy(&line).into_owned(),
-            Ok(Err(error)) => return Err(failed(&error.to_string())),
-            Err(_) => return Err(failed(&format!("no answer within {}", seconds(limit)))),
-        };
+        let line = lines.line(MAX_LINE).await.map_err(|error| {
+            let what = format!("waiting for {at}: {error}");
+            self.failed(Code::GreetingFailed, &what, "")
+        })?;
+        let line = String::from_utf8_lossy(&line).into_owned();
         self.steps.hear(&line);
         Ok(line)
     }
 
-    /// Whether this is a greeting (RFC 9051 §7.1, RFC 1939 §4).
-    fn welcome(&self, line: String) -> Result<String, Failure> {
-        let begins = match self.door.protocol {
-            Protocol::Imap => ["* OK", "* PREAUTH"].as_slice(),
-            Protocol::Pop3 => ["+OK"].as_slice(),
+    /// Reads the greeting (RFC 9051 §7.1, RFC 1939 §4). Whether the session is logged in already.
+    async fn greeting(&mut self, lines: &mut Lines<Stream>) -> Result<bool, Failure> {
+        let limit = self.door.timeout;
+        let line = match timeout(limit, self.line(lines, "the greeting")).await {
+            Ok(line) => line?,
+            Err(_) => return Err(self.late("the greeting")),
         };
         let upper = line.to_ascii_uppercase();
-        if begins.iter().any(|begin| upper.starts_with(begin)) {
-            return Ok(line);
+        let mut words = upper.split(' ');
+        match (self.door.protocol, words.next(), words.next()) {
+            (Protocol::Imap, Some("*"), Some("OK")) | (Protocol::Pop3, Some("+OK"), _) => Ok(false),
+            (Protocol::Imap, Some("*"), Some("PREAUTH")) => Ok(true),
+            _ => Err(self.failed(
+                Code::GreetingFailed,
+                &format!("the greeting is {:?}", excerpt(&line)),
+                "the server turns this client away, or something else answers there: check host, port and the scheme",
+            )),
         }
-        let said = excerpt(&line);
-        Err(self.failed(
-            Code::GreetingFailed,
-            &format!("the greeting is {said:?}"),
-            "the server turns this client away, or something else answers there: check host, port and the scheme",
-        ))
     }
 
     /// Sends a command and gives the lines of its answer; `shown` stands for it in what is said of it.
@@ -237,7 +262,20 @@ impl Call<'_> {
             Protocol::Pop3 => "",
         };
         let wire = format!("{tag}{command}\r\n");
-        self.write(lines, &wire, shown).await?;
+        let limit = self.door.timeout;
+        match timeout(limit, self.answer(lines, &wire, shown)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.late(&format!("the answer to {shown}"))),
+        }
+    }
+
+    async fn answer(
+        &mut self,
+        lines: &mut Lines<Stream>,
+        wire: &str,
+        shown: &str,
+    ) -> Result<Vec<String>, Failure> {
+        self.write(lines, wire, shown).await?;
         let mut answer = Vec::new();
         loop {
             let line = self.line(lines, &format!("the answer to {shown}")).await?;
@@ -248,16 +286,9 @@ impl Call<'_> {
                     Err(self.refused(shown, &line))
                 };
             }
-            if line.starts_with('+') && self.door.protocol == Protocol::Imap {
-                // A challenge, where none is expected: XOAUTH2 tells an error so.
-                answer.push(line);
-                self.write(lines, "\r\n", shown).await?;
-                continue;
-            }
             answer.push(line);
             if answer.len() > MAX_LINES {
-                let what = format!("{shown} was answered with more than {MAX_LINES} lines");
-                return Err(self.failed(Code::GreetingFailed, &what, ""));
+                return Err(self.endless(shown));
             }
         }
     }
@@ -276,6 +307,11 @@ impl Call<'_> {
         }
     }
 
+    fn endless(&self, shown: &str) -> Failure {
+        let what = format!("{shown} was answered with more than {MAX_LINES} lines");
+        self.failed(Code::GreetingFailed, &what, "")
+    }
+
     fn refused(&self, shown: &str, line: &str) -> Failure {
         let what = format!("{shown} was answered {:?}", excerpt(line));
         self.failed(Code::GreetingFailed, &what, "")
@@ -287,7 +323,6 @@ impl Call<'_> {
         wire: &str,
         shown: &str,
     ) -> Result<(), Failure> {
-        let limit = self.door.timeout;
         let early = lines.peek().await;
         if !early.is_empty() {
             let early = excerpt(&String::from_utf8_lossy(early));
@@ -298,13 +333,10 @@ impl Call<'_> {
                 "something between here and the server may be tampering with the session",
             ));
         }
-        let sent = timeout(limit, lines.write(wire.as_bytes())).await;
-        let why = match sent {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => format!("the connection broke: {error}"),
-            Err(_) => format!("not taken within {}", seconds(limit)),
-        };
-        Err(self.failed(Code::GreetingFailed, &format!("{shown}: {why}"), ""))
+        lines.write(wire.as_bytes()).await.map_err(|error| {
+            let what = format!("{shown}: the connection broke: {error}");
+            self.failed(Code::GreetingFailed, &what, "")
+        })
     }
 
     /// What the server says it can do, in capitals (RFC 9051 §6.1.1, RFC 2449 §5).
@@ -320,17 +352,32 @@ impl Call<'_> {
 
     /// CAPA; a server that does not know it can do nothing beyond POP3 itself.
     async fn capa(&mut self, lines: &mut Lines<Stream>) -> Result<Vec<String>, Failure> {
+        let limit = self.door.timeout;
+        match timeout(limit, self.capa_lines(lines)).await {
+            Ok(told) => told,
+            Err(_) => Err(self.late("the answer to CAPA")),
+        }
+    }
+
+    async fn capa_lines(&mut self, lines: &mut Lines<Stream>) -> Result<Vec<String>, Failure> {
+        const AT: &str = "the answer to CAPA";
         self.write(lines, "CAPA\r\n", "CAPA").await?;
+        let status = self.line(lines, AT).await?;
+        if status.starts_with("-ERR") {
+            return Ok(Vec::new());
+        }
+        if !status.starts_with("+OK") {
+            return Err(self.refused("CAPA", &status));
+        }
         let mut told = Vec::new();
-        let mut line = self.line(lines, "the answer to CAPA").await?;
-        if !line.starts_with("+OK") {
-            return Ok(told);
+        while told.len() <= MAX_LINES {
+            let line = self.line(lines, AT).await?;
+            if line == "." {
+                return Ok(told);
+            }
+            told.push(line);
         }
-        while line != "." && told.len() < MAX_LINES {
-            line = self.line(lines, "the answer to CAPA").await?;
-            told.push(line.clone());
-        }
-        Ok(told)
+        Err(self.endless("CAPA"))
     }
 
     async fn log_in(
@@ -350,7 +397,18 @@ impl Call<'_> {
             && *trust != Trust::Anybody
             && *security != Security::Opportunistic;
         if !is_verified && !login.insecure {
-            return Err(sasl::insecure(endpoint).failure);
+            return Err(Failure {
+                code: Code::AuthUnavailable,
+                ..sasl::insecure(endpoint).failure
+            });
+        }
+        let offers = |word: &str| can.iter().any(|can| can == word);
+        if offers("LOGINDISABLED") {
+            return Err(Failure {
+                code: Code::AuthUnavailable,
+                what: format!("{endpoint} takes no login in this session (LOGINDISABLED)"),
+                remedy: "many servers do after STARTTLS alone",
+            });
         }
         let password = login.password.reveal().await.map_err(|error| Failure {
             code: Code::Secret,
@@ -359,16 +417,17 @@ impl Call<'_> {
         })?;
         let secret = password.expose_secret();
         let username = login.username.as_str();
-        let offers = |word: &str| can.iter().any(|can| can == word);
+        let hidden = Hidden::of(username, secret);
+        self.steps.hide(hidden.clone());
         let (command, response) = match (login.auth, protocol) {
-            (Auth::Xoauth2, _) => ("XOAUTH2", sasl::xoauth2(username, secret)),
+            (Auth::Xoauth2, _) => ("XOAUTH2", xoauth2(username, secret)),
             (Auth::Auto, Protocol::Imap) if !offers("AUTH=PLAIN") => ("", String::new()),
             (Auth::Login, _) | (Auth::Auto, Protocol::Pop3) => ("", String::new()),
-            (Auth::Plain | Auth::Auto, _) => ("PLAIN", sasl::plain(username, secret)),
+            (Auth::Plain | Auth::Auto, _) => ("PLAIN", plain(username, secret)),
         };
         let result = match (command, protocol) {
             ("", Protocol::Imap) => {
-                let wire = format!("LOGIN {} {}", quoted(username), quoted(secret));
+                let wire = format!("LOGIN \"{}\" \"{}\"", quoted(username), quoted(secret));
                 self.command(lines, &wire, "LOGIN").await.map(drop)
             }
             ("", Protocol::Pop3) => {
@@ -383,10 +442,9 @@ impl Call<'_> {
             }
             (mechanism, _) => self.authenticate(lines, mechanism, &response).await,
         };
-        self.steps.forget(secret);
         result.map_err(|failure| Failure {
             code: Code::AuthFailed,
-            what: without(&failure.what, secret),
+            what: hidden.strip(&failure.what),
             remedy: "check username and password",
         })
     }
@@ -403,19 +461,33 @@ impl Call<'_> {
             Protocol::Imap => format!("r1 AUTHENTICATE {mechanism}\r\n"),
             Protocol::Pop3 => format!("AUTH {mechanism}\r\n"),
         };
-        self.write(lines, &verb, &shown).await?;
-        let mut answer = format!("{}\r\n", BASE64.encode(response.as_bytes()));
-        for _ in 0..MAX_LINES {
+        let limit = self.door.timeout;
+        let answer = format!("{}\r\n", BASE64.encode(response.as_bytes()));
+        match timeout(limit, self.challenged(lines, &verb, answer, &shown)).await {
+            Ok(done) => done,
+            Err(_) => Err(self.late(&format!("the answer to {shown}"))),
+        }
+    }
+
+    /// Answers the first challenge, and those that follow with nothing: they tell an error.
+    async fn challenged(
+        &mut self,
+        lines: &mut Lines<Stream>,
+        verb: &str,
+        mut answer: String,
+        shown: &str,
+    ) -> Result<(), Failure> {
+        self.write(lines, verb, shown).await?;
+        for _ in 0..MOST_CHALLENGES {
             let line = self.line(lines, &format!("the answer to {shown}")).await?;
             let is_challenge = line == "+" || line.starts_with("+ ");
             match self.status(&line) {
                 _ if is_challenge => {
-                    self.write(lines, &answer, &shown).await?;
-                    // A second challenge tells an error, and wants an empty answer.
+                    self.write(lines, &answer, shown).await?;
                     "\r\n".clone_into(&mut answer);
                 }
                 Some(true) => return Ok(()),
-                Some(false) => return Err(self.refused(&shown, &line)),
+                Some(false) => return Err(self.refused(shown, &line)),
                 None => {}
             }
         }
@@ -425,9 +497,4 @@ impl Call<'_> {
 
 fn excerpt(line: &str) -> String {
     line.chars().take(200).collect()
-}
-
-/// A quoted string (RFC 9051 §9).
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

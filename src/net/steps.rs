@@ -1,7 +1,7 @@
 //! The steps of a visit as they are taken, each with its own time and the words that ended it.
 
 use crate::clock::Stamp;
-use crate::config::secret::without;
+use crate::config::secret::Hidden;
 use crate::probe::visit::{Taken, VisitStep};
 
 /// Words of one step are kept up to this many bytes.
@@ -17,6 +17,7 @@ pub struct Steps {
     /// Those that were taken.
     pub taken: Vec<Taken>,
     words: String,
+    hidden: Hidden,
 }
 
 impl Steps {
@@ -28,11 +29,13 @@ impl Steps {
             marked: started,
             taken: Vec::new(),
             words: String::new(),
+            hidden: Hidden::default(),
         }
     }
 
     /// What the server said in the step that is being taken; lines of one step are kept together.
     pub fn hear(&mut self, words: &str) {
+        let words = self.hidden.strip(words);
         if !self.words.is_empty() {
             self.words.push('\n');
         }
@@ -41,9 +44,9 @@ impl Steps {
         self.words.push_str(words.get(..end).unwrap_or_default());
     }
 
-    /// Hides a secret that the server may have quoted.
-    pub fn forget(&mut self, secret: &str) {
-        self.words = without(&self.words, secret);
+    /// From now on what the server quotes of this is not kept.
+    pub fn hide(&mut self, hidden: Hidden) {
+        self.hidden = hidden;
     }
 
     /// This step ends now.

@@ -235,7 +235,7 @@ codes! {
     TlsFailed "tls-failed" "TLS with the server could not be established or verified.";
     Certificate "certificate" "The server answers, but its certificate does not verify, or ends soon.";
     StarttlsMissing "starttls-missing" "The server does not offer STARTTLS, which the config asks for.";
-    GreetingFailed "greeting-failed" "The server's greeting, or what it says of itself, was not what its protocol asks for.";
+    GreetingFailed "greeting-failed" "The server's greeting, or one of its first answers, was not what its protocol asks for.";
     AuthFailed "auth-failed" "The server refused the credentials.";
     AuthUnavailable "auth-unavailable" "The server offers no way to log in that the config allows.";
     TooLarge "too-large" "The message is larger than the gateway's announced SIZE limit.";

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::clock::Stamp;
-use crate::config::secret::without;
+use crate::config::secret::Hidden;
 use crate::net::dial::seconds;
 use crate::net::lines::{Lines, NoLine};
 use crate::probe::facts::Reply;
@@ -61,6 +61,7 @@ pub enum NoReply {
 pub struct Conversation<S> {
     lines: Lines<S>,
     transcript: Option<Vec<String>>,
+    hidden: Hidden,
 }
 
 impl From<NoLine> for NoReply {
@@ -80,6 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         Self {
             lines: Lines::new(stream),
             transcript: transcript.then(Vec::new),
+            hidden: Hidden::default(),
         }
     }
 
@@ -96,6 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         Self {
             lines: Lines::new(stream),
             transcript,
+            hidden: Hidden::default(),
         }
     }
 
@@ -112,11 +115,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             .unwrap_or_default()
     }
 
-    /// Hides a secret that the peer may have quoted in what was kept.
-    pub fn forget(&mut self, secret: &str) {
-        for line in self.transcript.iter_mut().flatten() {
-            *line = without(line, secret);
-        }
+    /// From now on what the peer quotes of this is taken out of its replies.
+    pub fn hide(&mut self, hidden: Hidden) {
+        self.hidden = hidden;
     }
 
     /// Sends a command and waits for its reply.
@@ -188,6 +189,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             .await
             .map_err(|_| NoReply::Slow(limit))
             .flatten();
+        let reply = match reply {
+            Ok(reply) => Ok(Reply {
+                raw: self.hidden.strip(&reply.raw).into(),
+                ..reply
+            }),
+            Err(NoReply::Malformed(line)) => Err(NoReply::Malformed(self.hidden.strip(&line))),
+            Err(NoReply::Early(line)) => Err(NoReply::Early(self.hidden.strip(&line))),
+            Err(error) => Err(error),
+        };
         match &reply {
             Ok(reply) => reply
                 .raw

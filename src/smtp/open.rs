@@ -14,13 +14,16 @@ use super::conversation::{Capabilities, Conversation, NoReply};
 use super::submit::{GOODBYE, Session, Submission, Submitter};
 use super::trip::Trip;
 use crate::config::plan::{self, Endpoint, Gateway, Security, Trust};
-use crate::config::secret::without;
+use crate::config::secret::Hidden;
 use crate::net::dial;
 use crate::net::dns::{Target, no_address};
 use crate::net::stream::Stream;
 use crate::net::tls;
 use crate::probe::facts::{End, Failure, Reply};
 use crate::probe::outcome::{Code, Phase};
+
+/// What a server greets with that takes mail (RFC 5321 §4.3.2).
+const GREETING: u16 = 220;
 
 impl Submitter {
     /// Whether the gateway answers EHLO; if not, why.
@@ -156,7 +159,14 @@ impl Submitter {
         let greeting = conversation.reply(self.gateway.timeout).await;
         trip.hear(&greeting);
         trip.mark(Phase::Banner);
-        self.positive(Phase::Banner, greeting)?;
+        let greeting = self.positive(Phase::Banner, greeting)?;
+        if greeting.code != GREETING {
+            let odd = NoReply::Malformed(greeting.raw.into());
+            return Err(End::Broken(
+                Phase::Banner,
+                self.failure(Phase::Banner, &odd),
+            ));
+        }
         let ehlo = self.ehlo(conversation, trip).await;
         trip.mark(Phase::Ehlo);
         ehlo
@@ -319,6 +329,8 @@ impl Submitter {
         })?;
         let credentials =
             Credentials::new(login.username.clone(), password.expose_secret().to_owned());
+        let hidden = Hidden::of(&login.username, password.expose_secret());
+        conversation.hide(hidden.clone());
         let secrets = [login.username.as_str(), password.expose_secret()];
         let mut answers = secrets.iter().filter(|_| mechanism == Mechanism::Login);
         let command = Auth::new(mechanism, credentials, None)
@@ -344,13 +356,9 @@ impl Submitter {
                 .await;
         }
         if let (Ok(reply), Some(told)) = (&mut reply, told) {
-            let told = String::from_utf8_lossy(&told);
+            let told = hidden.strip(&String::from_utf8_lossy(&told));
             reply.raw = format!("{}\n{} {told}", reply.raw, reply.code).into();
         }
-        if let Ok(reply) = &mut reply {
-            reply.raw = without(&reply.raw, password.expose_secret()).into();
-        }
-        conversation.forget(password.expose_secret());
         trip.hear(&reply);
         self.positive(Phase::Auth, reply).map(|_| ())
     }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use lettre::Address;
 use lettre::transport::smtp::commands::{Mail, Quit, Rcpt, Rset};
 
+use super::conversation::Conversation;
 use super::submit::{GOODBYE, Session, Submitter};
 use super::trip::Trip;
 use crate::config::plan::{Endpoint, Gateway, Security};
 use crate::net::dns::Dns;
+use crate::net::stream::Stream;
 use crate::net::tls::Tls;
 use crate::net::{certificate, steps::Steps};
 use crate::probe::facts::{End, Reply};
@@ -74,6 +76,12 @@ fn broken_off(end: End) -> VisitEnd {
     }
 }
 
+async fn leave(conversation: &mut Conversation<Stream>, trip: &mut Trip) {
+    let quit = conversation.command(Quit, GOODBYE).await;
+    trip.hear(&quit);
+    trip.end_step(VisitStep::Quit);
+}
+
 impl Submitter {
     async fn call(&self, reach: &Reach, trip: &mut Trip, host: &mut String) -> Result<(), End> {
         let Reach {
@@ -94,7 +102,13 @@ impl Submitter {
             port: self.gateway.endpoint.port,
         };
         let (mut conversation, can) = self.secure(endpoint, conversation, can, trip).await?;
-        let authenticated = self.log_in(&mut conversation, can, trip).await?;
+        let authenticated = match self.log_in(&mut conversation, can, trip).await {
+            Ok(authenticated) => authenticated,
+            Err(end) => {
+                leave(&mut conversation, trip).await;
+                return Err(end);
+            }
+        };
         let mut session = Session {
             tls: conversation.stream().tls_version(),
             conversation,
@@ -107,9 +121,7 @@ impl Submitter {
             Some((from, to)) => self.ask(&mut session, from, to, trip).await,
             None => Ok(()),
         };
-        let quit = session.conversation.command(Quit, GOODBYE).await;
-        trip.hear(&quit);
-        trip.end_step(VisitStep::Quit);
+        leave(&mut session.conversation, trip).await;
         asked
     }
 

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::guard::Guard;
 use super::session::{ImapError, Session, broken};
 use crate::config::plan::{Auth, Mailbox, Security};
+use crate::config::secret::{plain, xoauth2};
 use crate::mailbox::{final_refusal, reach, retry, sasl};
 use crate::net::dial;
 use crate::net::stream::Stream;
@@ -111,11 +112,11 @@ async fn log_in(
         match login.auth {
             Auth::Auto | Auth::Login if is_ascii => client.login(&login.username, secret).await,
             Auth::Xoauth2 => {
-                let response = sasl::xoauth2(&login.username, secret);
+                let response = xoauth2(&login.username, secret);
                 client.authenticate("XOAUTH2", Once(Some(response))).await
             }
             Auth::Auto | Auth::Login | Auth::Plain => {
-                let response = sasl::plain(&login.username, secret);
+                let response = plain(&login.username, secret);
                 client.authenticate("PLAIN", Once(Some(response))).await
             }
         }

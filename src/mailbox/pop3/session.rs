@@ -10,6 +10,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::config::plan::{Auth, Mailbox, Security};
+use crate::config::secret::{plain, xoauth2};
 use crate::mailbox::{final_refusal, reach, retry, sasl};
 use crate::net::dial::{self, seconds};
 use crate::net::lines::{Lines, NoLine};
@@ -287,11 +288,11 @@ async fn log_in(wire: &mut Wire, mailbox: &Mailbox) -> Result<(), Blindness> {
             Err(error) => Err(error),
         },
         Auth::Plain => {
-            wire.authenticate("PLAIN", &sasl::plain(&login.username, secret))
+            wire.authenticate("PLAIN", &plain(&login.username, secret))
                 .await
         }
         Auth::Xoauth2 => {
-            wire.authenticate("XOAUTH2", &sasl::xoauth2(&login.username, secret))
+            wire.authenticate("XOAUTH2", &xoauth2(&login.username, secret))
                 .await
         }
     };
