@@ -21,6 +21,7 @@ mod lab;
 mod peer;
 mod ping_faults;
 mod ping_lists;
+mod ping_logins;
 mod ping_mailbox;
 mod ping_names;
 mod ping_peer;

@@ -15,11 +15,7 @@ fn server(tongue: Tongue, step: &'static str, act: Act) -> Server {
 }
 
 fn ping(tongue: Tongue, server: &Server, args: &[&str]) -> Pinged {
-    let scheme = match tongue {
-        Tongue::Imap => "imap",
-        Tongue::Pop3 => "pop3",
-        Tongue::Smtp => "smtp",
-    };
+    let scheme = tongue.scheme(false);
     pinged(&[&[server.url(scheme).as_str(), "--timeout=1s"], args].concat())
 }
 

@@ -21,6 +21,22 @@ pub(crate) enum Tongue {
     Pop3,
 }
 
+impl Tongue {
+    pub(crate) const ALL: [Self; 3] = [Self::Smtp, Self::Imap, Self::Pop3];
+
+    /// How a ping is told of it.
+    pub(crate) fn scheme(self, is_implicit: bool) -> &'static str {
+        match (self, is_implicit) {
+            (Self::Smtp, false) => "smtp",
+            (Self::Smtp, true) => "smtps",
+            (Self::Imap, false) => "imap",
+            (Self::Imap, true) => "imaps",
+            (Self::Pop3, false) => "pop3",
+            (Self::Pop3, true) => "pop3s",
+        }
+    }
+}
+
 /// What it does at a step instead of what is usual.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
@@ -124,7 +140,7 @@ impl Server {
                 }
                 let inner = Arc::clone(&inner);
                 // How a session ends is the client's business.
-                thread::spawn(move || inner.session(stream?));
+                thread::spawn(move || inner.session(&stream?));
             }
         });
         server
@@ -171,7 +187,7 @@ trait Wire: Read + Write + Send {}
 impl<T: Read + Write + Send> Wire for T {}
 
 impl Inner {
-    fn session(&self, tcp: TcpStream) -> io::Result<()> {
+    fn session(&self, tcp: &TcpStream) -> io::Result<()> {
         tcp.set_nodelay(true)?;
         tcp.set_read_timeout(Some(PATIENCE))?;
         let session = {
@@ -199,7 +215,8 @@ impl Inner {
                 continue;
             };
             let line: Vec<u8> = received.drain(..=end).collect();
-            last = String::from_utf8_lossy(&line).trim_end().to_owned();
+            let line = String::from_utf8_lossy(&line);
+            line.trim_end().clone_into(&mut last);
             self.heard.lock().unwrap()[session].push(last.clone());
             let step = if wants_response {
                 "response"
@@ -332,7 +349,7 @@ impl Inner {
             (Tongue::Imap, "capability") => "* CAPABILITY IMAP4rev1\r\n{tag} OK that is all\r\n",
             (Tongue::Imap, "starttls") if offers => "{tag} OK go on\r\n",
             (Tongue::Imap, "login") => "{tag} OK welcome\r\n",
-            (Tongue::Imap, "auth") => "+ \r\n",
+            (Tongue::Imap | Tongue::Pop3, "auth") => "+ \r\n",
             (Tongue::Imap, "response") => "r1 OK welcome\r\n",
             (Tongue::Imap, "logout") => "* BYE bye\r\n{tag} OK done\r\n",
             (Tongue::Imap, _) => "{tag} BAD what\r\n",
@@ -341,7 +358,6 @@ impl Inner {
             (Tongue::Pop3, "capability") => "+OK\r\nUSER\r\nUIDL\r\n.\r\n",
             (Tongue::Pop3, "starttls") if offers => "+OK go on\r\n",
             (Tongue::Pop3, "user" | "pass" | "response") => "+OK welcome\r\n",
-            (Tongue::Pop3, "auth") => "+ \r\n",
             (Tongue::Pop3, "quit") => "+OK bye\r\n",
             (Tongue::Pop3, _) => "-ERR what\r\n",
         };

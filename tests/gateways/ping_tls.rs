@@ -1,5 +1,5 @@
 //! TLS under a ping: certificates of every kind are shown with their dates, what is held against the server depends on what
-//! was asked for, and a password goes over nothing else than verified TLS and into no output.
+//! was asked for.
 
 use std::fs;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::ping_peer::{Act, Part, Server, Tongue, say};
-use crate::ping_run::{EVIL, PASSWORD, Pinged, USER, pinged, shown};
+use crate::ping_run::{EVIL, Pinged, pinged, shown};
 use crate::tls::Authority;
 
 const HOST: &str = "127.0.0.1";
@@ -40,19 +40,6 @@ fn bad(authority: &Authority) -> [(Arc<ServerConfig>, &'static str); 5] {
     ]
 }
 
-fn scheme(tongue: Tongue, is_implicit: bool) -> &'static str {
-    match (tongue, is_implicit) {
-        (Tongue::Smtp, false) => "smtp",
-        (Tongue::Smtp, true) => "smtps",
-        (Tongue::Imap, false) => "imap",
-        (Tongue::Imap, true) => "imaps",
-        (Tongue::Pop3, false) => "pop3",
-        (Tongue::Pop3, true) => "pop3s",
-    }
-}
-
-const TONGUES: [Tongue; 3] = [Tongue::Smtp, Tongue::Imap, Tongue::Pop3];
-
 /// The certificate is shown with its dates, whatever became of the session.
 #[track_caller]
 fn shows_dates(pinged: &Pinged) {
@@ -67,7 +54,7 @@ fn where_tls_is_asked_for_a_bad_certificate_is_a_failure() {
     let (authority, ca) = authority();
     let ca = ca.path().to_str().unwrap();
     for (config, word) in bad(&authority) {
-        for tongue in TONGUES {
+        for tongue in Tongue::ALL {
             for is_implicit in [true, false] {
                 let part = Part::of(tongue);
                 let (part, tls, step) = if is_implicit {
@@ -76,7 +63,7 @@ fn where_tls_is_asked_for_a_bad_certificate_is_a_failure() {
                     (part.starttls(config.clone()), "--tls=starttls", "starttls")
                 };
                 let server = part.play();
-                let url = server.url(scheme(tongue, is_implicit));
+                let url = server.url(tongue.scheme(is_implicit));
                 let pinged = pinged(&[&url, tls, "--ca-file", ca]);
                 pinged.is(2, Outcome::Unsent, Code::TlsFailed);
                 assert_eq!(pinged.steps().last(), Some(&step), "{pinged:#?}");
@@ -95,9 +82,9 @@ fn where_it_is_not_a_bad_certificate_is_a_warning() {
     let (authority, ca) = authority();
     let ca = ca.path().to_str().unwrap();
     for (config, word) in bad(&authority) {
-        for tongue in TONGUES {
+        for tongue in Tongue::ALL {
             let server = Part::of(tongue).starttls(config.clone()).play();
-            let pinged = pinged(&[&server.url(scheme(tongue, false)), "--ca-file", ca]);
+            let pinged = pinged(&[&server.url(tongue.scheme(false)), "--ca-file", ca]);
             pinged.is(1, Outcome::Answered, Code::Certificate);
             pinged.says(&["its certificate does not verify", word]);
             assert_eq!(pinged.steps().last(), Some(&"quit"));
@@ -111,9 +98,9 @@ fn where_it_is_not_a_bad_certificate_is_a_warning() {
 fn insecure_asks_for_no_more_than_dates() {
     let (authority, _ca) = authority();
     for (config, word) in bad(&authority) {
-        for tongue in TONGUES {
+        for tongue in Tongue::ALL {
             let server = Part::of(tongue).implicit(config.clone()).play();
-            let pinged = pinged(&[&server.url(scheme(tongue, true)), "-k"]);
+            let pinged = pinged(&[&server.url(tongue.scheme(true)), "-k"]);
             if word == "expired" {
                 pinged.is(1, Outcome::Answered, Code::Certificate);
             } else {
@@ -171,7 +158,7 @@ fn what_is_injected_before_tls_is_noticed() {
         let part = Part::of(tongue).starttls(config);
         let server = part.at("starttls", Act::Say(injected.to_owned())).play();
         for tls in ["--tls=opportunistic", "--tls=starttls"] {
-            let pinged = pinged(&[&server.url(scheme(tongue, false)), tls, "--ca-file", ca]);
+            let pinged = pinged(&[&server.url(tongue.scheme(false)), tls, "--ca-file", ca]);
             pinged.is(2, Outcome::Unsent, Code::TlsFailed);
             assert_eq!(pinged.steps().last(), Some(&"starttls"), "{pinged:#?}");
             pinged.says(&["tampering"]);
@@ -182,8 +169,8 @@ fn what_is_injected_before_tls_is_noticed() {
 #[test]
 fn starttls_that_is_missing_refused_or_broken() {
     let (authority, _ca) = authority();
-    for tongue in TONGUES {
-        let url = |server: &Server| server.url(scheme(tongue, false));
+    for tongue in Tongue::ALL {
+        let url = |server: &Server| server.url(tongue.scheme(false));
         let bare = Part::of(tongue).play();
         let ran = pinged(&[&url(&bare), "--tls=starttls"]);
         ran.is(2, Outcome::Unsent, Code::StarttlsMissing);
@@ -217,188 +204,11 @@ fn starttls_that_is_missing_refused_or_broken() {
 
 #[test]
 fn tls_from_the_first_byte_where_there_is_none() {
-    for tongue in TONGUES {
+    for tongue in Tongue::ALL {
         let server = Part::of(tongue).play();
-        let ran = pinged(&[&server.url(scheme(tongue, true)), "--timeout=1s"]);
+        let ran = pinged(&[&server.url(tongue.scheme(true)), "--timeout=1s"]);
         ran.is(2, Outcome::Unsent, Code::TlsFailed);
         ran.says(&["tls after", "check `port` and `tls`"]);
-    }
-}
-
-#[test]
-fn a_password_goes_over_verified_tls_alone() {
-    let (authority, ca) = authority();
-    let ca = ca.path().to_str().unwrap();
-    let auth = ["AUTH", "AUTHENTICATE", "LOGIN", "USER", "PASS"];
-    for tongue in TONGUES {
-        let config = authority.server(&[HOST], false);
-        let play = || Part::of(tongue).starttls(config.clone()).play();
-        for unverified in [
-            &["--tls=none"][..],
-            &["--tls=opportunistic", "--ca-file", ca],
-            &["--tls=starttls", "-k"],
-        ] {
-            let server = play();
-            let url = server.url(scheme(tongue, false));
-            let args = [&[url.as_str(), "--username", USER], unverified].concat();
-            let ran = pinged(&args);
-            let verbs = server.verbs();
-            assert!(
-                !verbs.iter().any(|verb| auth.contains(&verb.as_str())),
-                "{verbs:?}"
-            );
-            ran.is(2, Outcome::Unsent, Code::AuthUnavailable)
-                .says(&["insecure"]);
-            assert_eq!(ran.only().attempts[0].phase.as_str(), "auth");
-            let ran = pinged(&[&args[..], &["--insecure-auth"]].concat());
-            ran.answered();
-            assert!(
-                server
-                    .verbs()
-                    .iter()
-                    .any(|verb| auth.contains(&verb.as_str()))
-            );
-        }
-        let server = play();
-        let url = server.url(scheme(tongue, false));
-        pinged(&[&url, "--username", USER, "--ca-file", ca]).answered();
-    }
-}
-
-#[test]
-fn a_login_that_is_refused_or_broken() {
-    for (tongue, step, no) in [
-        (Tongue::Smtp, "auth", "535 5.7.8 who are you"),
-        (
-            Tongue::Imap,
-            "login",
-            "{tag} NO [AUTHENTICATIONFAILED] who are you",
-        ),
-        (Tongue::Pop3, "pass", "-ERR who are you"),
-    ] {
-        for act in [say(no), Act::Close, Act::Silence] {
-            let is_refusal = matches!(act, Act::Say(_));
-            let server = Part::of(tongue).at(step, act).play();
-            let ran = pinged(&[
-                &server.url(scheme(tongue, false)),
-                "--tls=none",
-                "--insecure-auth",
-                "--username",
-                USER,
-                "--timeout=1s",
-            ]);
-            ran.is(2, Outcome::Unsent, Code::AuthFailed)
-                .within(Duration::from_secs(6));
-            assert_eq!(ran.only().attempts[0].phase.as_str(), "auth");
-            if is_refusal {
-                ran.says(&["who are you", "check username and password"]);
-                assert!(ran.step_text("auth").contains("who are you"));
-            }
-        }
-    }
-}
-
-#[test]
-fn a_server_that_lets_nobody_in_is_left_politely() {
-    for (tongue, step, no) in [
-        (Tongue::Smtp, "auth", "535 5.7.8 who are you"),
-        (Tongue::Imap, "login", "{tag} NO who are you"),
-        (Tongue::Pop3, "pass", "-ERR who are you"),
-    ] {
-        let server = Part::of(tongue).at(step, say(no)).play();
-        let url = server.url(scheme(tongue, false));
-        pinged(&[&url, "--tls=none", "--insecure-auth", "--username", USER]);
-        let last = server.verbs().pop().unwrap();
-        assert!(
-            ["QUIT", "LOGOUT"].contains(&last.as_str()),
-            "it left with {last}"
-        );
-    }
-}
-
-/// Every run here looks for the password in all it prints.
-#[test]
-fn a_server_that_quotes_the_password_does_not_make_it_known() {
-    for (tongue, says) in [
-        (
-            Tongue::Smtp,
-            &[("auth", "535 5.7.8 no {line}"), ("auth", "235 ok {line}")][..],
-        ),
-        (
-            Tongue::Imap,
-            &[
-                ("login", "{tag} NO {line}"),
-                ("login", "{tag} OK {line}"),
-                ("login", "* {line}\r\n{tag} NO no"),
-            ],
-        ),
-        (
-            Tongue::Pop3,
-            &[("pass", "-ERR {line}"), ("pass", "+OK {line}")],
-        ),
-    ] {
-        let quoted = format!("535 5.7.8 {PASSWORD} is wrong");
-        let of_smtp = [("auth", quoted.as_str())];
-        let more = if tongue == Tongue::Smtp {
-            &of_smtp[..]
-        } else {
-            &[]
-        };
-        for (step, text) in says.iter().chain(more) {
-            let step: &'static str = step;
-            let server = Part::of(tongue).at(step, say(text)).play();
-            let args = ["--tls=none", "--insecure-auth", "--username", USER, "-vv"];
-            let url = server.url(scheme(tongue, false));
-            pinged(&[&[url.as_str()], &args[..]].concat());
-            shown(&[&[url.as_str()], &args[..]].concat());
-        }
-    }
-}
-
-/// It may come back in any later reply.
-#[test]
-fn a_server_that_quotes_the_password_later_does_not_make_it_known() {
-    for (tongue, step, text) in [
-        (
-            Tongue::Smtp,
-            "mail",
-            format!("550 5.7.1 your password is {PASSWORD}"),
-        ),
-        (
-            Tongue::Smtp,
-            "rset",
-            format!("250 your password is {PASSWORD}"),
-        ),
-        (
-            Tongue::Smtp,
-            "quit",
-            format!("221 your password is {PASSWORD}"),
-        ),
-        (
-            Tongue::Imap,
-            "logout",
-            format!("* BYE {PASSWORD}\r\n{{tag}} OK {PASSWORD}"),
-        ),
-        (Tongue::Pop3, "quit", format!("+OK {PASSWORD}")),
-    ] {
-        let server = Part::of(tongue).at(step, say(&text)).play();
-        let url = server.url(scheme(tongue, false));
-        let args = [
-            &url,
-            "--tls=none",
-            "--insecure-auth",
-            "--username",
-            USER,
-            "-vv",
-        ];
-        let envelope = ["--from=a@example.org", "--to=b@example.com"];
-        let more = if tongue == Tongue::Smtp {
-            &envelope[..]
-        } else {
-            &[]
-        };
-        pinged(&[&args[..], more].concat());
-        shown(&[&args[..], more].concat());
     }
 }
 
