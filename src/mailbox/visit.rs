@@ -313,7 +313,8 @@ impl Call<'_> {
     }
 
     fn refused(&self, shown: &str, line: &str) -> Failure {
-        let what = format!("{shown} was answered {:?}", excerpt(line));
+        let said = excerpt(&self.steps.stripped(line));
+        let what = format!("{shown} was answered {said:?}");
         self.failed(Code::GreetingFailed, &what, "")
     }
 
@@ -325,7 +326,7 @@ impl Call<'_> {
     ) -> Result<(), Failure> {
         let early = lines.peek().await;
         if !early.is_empty() {
-            let early = excerpt(&String::from_utf8_lossy(early));
+            let early = excerpt(&self.steps.stripped(&String::from_utf8_lossy(early)));
             let what = format!("before {shown} was sent, the server said {early:?}");
             return Err(self.failed(
                 Code::GreetingFailed,

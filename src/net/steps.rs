@@ -35,7 +35,7 @@ impl Steps {
 
     /// What the server said in the step that is being taken; lines of one step are kept together.
     pub fn hear(&mut self, words: &str) {
-        let words = self.hidden.strip(words);
+        let words = self.stripped(words);
         if !self.words.is_empty() {
             self.words.push('\n');
         }
@@ -47,6 +47,11 @@ impl Steps {
     /// From now on what the server quotes of this is not kept.
     pub fn hide(&mut self, hidden: Hidden) {
         self.hidden = hidden;
+    }
+
+    /// A peer's words without what is hidden.
+    pub fn stripped(&self, words: &str) -> String {
+        self.hidden.strip(words)
     }
 
     /// This step ends now.
