@@ -7,7 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::engine::run;
+use crate::engine::order;
 
 /// With more probes than this, one bar stands for all.
 const SINGLY: usize = 12;
@@ -47,13 +47,13 @@ impl Progress {
     }
 
     /// Draws what is told until the run is over.
-    pub(super) async fn follow(self, mut told: mpsc::UnboundedReceiver<run::Progress>) {
+    pub(super) async fn follow(self, mut told: mpsc::UnboundedReceiver<order::Progress>) {
         let mut lines: HashMap<Uuid, ProgressBar> = HashMap::new();
         // The same trouble is told once, however often it is met.
         let mut said = HashSet::new();
         while let Some(event) = told.recv().await {
             match event {
-                run::Progress::Started { id, route, payload } if self.singly => {
+                order::Progress::Started { id, route, payload } if self.singly => {
                     let line = ProgressBar::new_spinner()
                         .with_style(style("{spinner} {prefix} {elapsed} {msg}"));
                     let line = self
@@ -63,18 +63,18 @@ impl Progress {
                     line.enable_steady_tick(TICK);
                     lines.insert(id, line);
                 }
-                run::Progress::Started { .. } => {}
-                run::Progress::Accepted(id) => say(&lines, id, "accepted, on its way"),
-                run::Progress::Deferred(id, _) => {
+                order::Progress::Started { .. } => {}
+                order::Progress::Accepted(id) => say(&lines, id, "accepted, on its way"),
+                order::Progress::Deferred(id, _) => {
                     say(&lines, id, "put off by the gateway, to be tried again");
                 }
-                run::Progress::Settled(record) => {
+                order::Progress::Settled(record) => {
                     self.total.inc(1);
                     if let Some(line) = lines.remove(&record.id) {
                         line.finish_and_clear();
                     }
                 }
-                run::Progress::Blind(mailbox, blindness) => {
+                order::Progress::Blind(mailbox, blindness) => {
                     if !self.expects_trouble
                         && said.insert((mailbox.clone(), blindness.failure.what.clone()))
                     {

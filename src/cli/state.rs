@@ -14,7 +14,7 @@ use super::Common;
 use super::paths::state_dir;
 use crate::config::plan::Signing;
 use crate::config::secret::LEAST_KEY;
-use crate::engine::run::Identity;
+use crate::engine::order::Identity;
 use crate::probe::tag::{Instance, Signer};
 
 const KEY_FILE: &str = "signing.key";

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::plan::{PingServer, Plan};
+use crate::engine::order::Order;
 use crate::engine::ready::{Waiting, ready};
-use crate::engine::run::Order;
 
 /// Why nothing was sent after all.
 pub(super) struct Unready {

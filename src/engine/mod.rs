@@ -6,6 +6,7 @@ mod collect;
 pub mod cycle;
 mod flight;
 pub mod ledger;
+pub mod order;
 mod pending;
 pub mod ping;
 pub mod ready;

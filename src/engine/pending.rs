@@ -7,7 +7,6 @@ use lettre::Address;
 
 use super::blocklists::Blocklists;
 use super::cycle::Cycle;
-use super::settle::Slot;
 use crate::config::plan::{Gateway, Route, Test};
 use crate::net::dns::Dns;
 use crate::probe::listing::Listing;
@@ -27,6 +26,13 @@ pub(super) struct Pending {
     pub(super) listings: Arc<[Listing]>,
     /// The test that it is for.
     pub(super) slot: Option<Slot>,
+}
+
+/// Which test of which group a probe is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) group: usize,
+    pub(super) test: usize,
 }
 
 /// Where the probes of a gateway go, and what is known before they do.

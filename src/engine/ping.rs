@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::blocklists::Blocklists;
-use super::run::Progress;
+use super::order::Progress;
 use super::settle::{self, supersede};
 use crate::clock::Stamp;
 use crate::config::plan::{Ping, PingServer, Plan};

@@ -17,22 +17,21 @@ use super::blocklists::Blocklists;
 use super::collect::Collector;
 use super::cycle::{Cycle, needs_control};
 use super::ledger::{Effect, Event, Ledger, Probe};
+use super::order::{Identity, Order, Progress};
 use super::pending::{Pending, Prospect, tagged};
 use super::ping::{self, Round};
 use super::send::{self, Job};
 use super::settle::Settling;
 use super::unstarted::record_of;
 use crate::clock::Stamp;
-use crate::config::plan::{Ping, Plan, Route, Test};
+use crate::config::plan::{Plan, Route, Test};
 use crate::judge::record;
 use crate::mailbox::{self, Sweep};
-use crate::probe::facts::Blindness;
 use crate::probe::message::{ComposeError, compose};
 use crate::probe::name::{GatewayName, MailboxName};
 use crate::probe::outcome::Verdict;
-use crate::probe::payload::Payload;
 use crate::probe::record::Record;
-use crate::probe::tag::{Signer, Tag};
+use crate::probe::tag::Tag;
 use crate::smtp::submit::Submission;
 
 /// How long a mailbox that neither opens nor fails is waited for before anything is sent; the copies that come
@@ -40,33 +39,6 @@ use crate::smtp::submit::Submission;
 const OPENING: Duration = Duration::from_mins(1);
 /// How long watchers may take to clean up and leave.
 const FAREWELL: Duration = Duration::from_secs(10);
-
-/// What a run is to do.
-#[derive(Clone, Debug)]
-pub struct Order {
-    /// The cycles, in the order they are sent; one probe for each of their tests.
-    pub cycles: Vec<Cycle>,
-    /// Servers to speak to, each as often as it stands here.
-    pub pings: Vec<Arc<Ping>>,
-    /// Probes in flight at once.
-    pub concurrency: usize,
-    /// How long duplicates are still waited for once every probe has its outcome.
-    pub linger: Duration,
-    /// How long a test that has not passed is tried again; zero: not at all.
-    pub settle: Duration,
-    /// No probe is started after the first that fails.
-    pub fail_fast: bool,
-    /// Whether both sides of the SMTP sessions are kept.
-    pub transcript: bool,
-}
-
-impl Order {
-    /// How many probes and pings it is.
-    pub fn probes(&self) -> usize {
-        let messages = self.cycles.iter().map(|cycle| cycle.tests.len());
-        messages.sum::<usize>() + self.pings.len()
-    }
-}
 
 /// Leftovers are older than any probe that may still be in flight; those of a drawn instance are nobody's own.
 fn sweep(plan: &Plan) -> Sweep {
@@ -80,37 +52,6 @@ fn sweep(plan: &Plan) -> Sweep {
         own: plan.signing.instance.as_ref().map(|_| longest),
         foreign: plan.signing.sweep_foreign.map(|after| after.max(longest)),
     }
-}
-
-/// Who sends.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Signs and verifies tags.
-    pub signer: Signer,
-    /// The instance as reports show it.
-    pub instance: String,
-}
-
-/// What happens while a run is under way.
-#[derive(Clone, Debug)]
-pub enum Progress {
-    /// A probe is being submitted.
-    Started {
-        /// Which.
-        id: Uuid,
-        /// On what.
-        route: Arc<Route>,
-        /// What it carries.
-        payload: Payload,
-    },
-    /// The gateway has taken it; a copy is awaited.
-    Accepted(Uuid),
-    /// The gateway puts it off; it is tried again at the time given.
-    Deferred(Uuid, std::time::Instant),
-    /// It has its outcome. Duplicates may still change the record.
-    Settled(Box<Record>),
-    /// A mailbox cannot be read.
-    Blind(MailboxName, Blindness),
 }
 
 /// Why a run could not be.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::cycle::Cycle;
-use super::pending::Pending;
+use super::pending::{Pending, Slot};
 use crate::config::plan::Test;
 use crate::probe::listing::Listing;
 use crate::probe::outcome::{Outcome, Verdict};
@@ -17,13 +17,6 @@ use crate::probe::record::Record;
 
 /// A test that has not passed gets a new probe after so long.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
-
-/// Which test of which group a probe is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot {
-    group: usize,
-    test: usize,
-}
 
 /// Everything that may still settle.
 #[derive(Default)]

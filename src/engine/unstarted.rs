@@ -2,8 +2,8 @@
 
 use uuid::{ContextV7, Timestamp, Uuid};
 
+use super::order::{Identity, Order};
 use super::ping::without;
-use super::run::{Identity, Order};
 use crate::clock::Stamp;
 use crate::config::plan::{Route, Test};
 use crate::judge::record;
