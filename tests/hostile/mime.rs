@@ -113,24 +113,44 @@ fn traced(message: &str, lines: &str) -> String {
     format!("{header}\r\n{lines}\r\n{body}")
 }
 
-/// Ten thousand hops, their dates of every kind of wrong; a field of a megabyte; results of servers without end.
+/// Ten thousand fields, their dates of every kind of wrong.
+fn hops(message: &str, times: usize) -> String {
+    let fields = "Received: from a.example by b.example with ESMTP; Fri, 27 Nov 2026 10:11:12 +0000\r\n\
+                  Received: from \u{1}\u{7f} by ((((; ;;;;; 99 Foo -1 25:61:61 +9999 m=+\r\n\
+                  Authentication-Results: a.example; dkim=pass (((\r\n";
+    traced(message, &fields.repeat(times))
+}
+
+/// Fields of so many folded lines.
+fn long_fields(message: &str, lines: usize) -> String {
+    let long = "a very long name\r\n ".repeat(lines);
+    let fields = format!(
+        "Received: from {long} by {long}; {long}\r\nAuthentication-Results: {long}; {long}={long}\r\n"
+    );
+    traced(message, &fields)
+}
+
+/// What a mailbox gives whole; the scripted IMAP server gives no more than the begin.
 fn trace_fields_without_end_are_cut() -> Vec<Case> {
-    let cases = [
-        both("ten thousand hops", |message| {
-            let hops = "Received: from a.example by b.example with ESMTP; Fri, 27 Nov 2026 10:11:12 +0000\r\n\
-                        Received: from \u{1}\u{7f} by ((((; ;;;;; 99 Foo -1 25:61:61 +9999 m=+\r\n\
-                        Authentication-Results: a.example; dkim=pass (((\r\n";
-            traced(message, &hops.repeat(3_400))
+    let case = |name: &str, collect, copy: Wrap| {
+        let mut case = Case::new(format!("mime {name} {collect:?}"), collect);
+        case.contents.copy = Some(copy);
+        case
+    };
+    vec![
+        case("10,000 trace fields", Collect::Pop3, |message| {
+            hops(message, 3_400)
         }),
-        both("a hop of a megabyte", |message| {
-            let long = "a very long name\r\n ".repeat(60_000);
-            let lines = format!(
-                "Received: from {long} by {long}; {long}\r\nAuthentication-Results: {long}; {long}={long}\r\n"
-            );
-            traced(message, &lines)
+        case("2,000 trace fields", Collect::Imap, |message| {
+            hops(message, 700)
         }),
-    ];
-    cases.concat()
+        case("a megabyte of trace", Collect::Pop3, |message| {
+            long_fields(message, 10_000)
+        }),
+        case("trace fields of 20 KB", Collect::Imap, |message| {
+            long_fields(message, 1_000)
+        }),
+    ]
 }
 
 /// A copy that a mailbox may give whole.
