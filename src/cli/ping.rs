@@ -198,7 +198,7 @@ impl Ping {
                 next += self.interval;
                 for address in &visited {
                     let due_at = Stamp::now().wall;
-                    let record = ping(&plan, *address, Some(&lists), ("", due_at)).await;
+                    let record = ping(&plan, *address, &lists, ("", due_at)).await;
                     if self.format == Format::Human {
                         self.show(common, &record, number, visited.len())?;
                     }

@@ -38,6 +38,11 @@ impl Blocklists {
         }
     }
 
+    /// Whether the config names none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.zones.is_empty()
+    }
+
     /// What each list says of the address that this peer sees us come from.
     pub async fn towards(&self, peer: SocketAddr) -> Vec<Listing> {
         if self.zones.is_empty() {
@@ -54,7 +59,7 @@ impl Blocklists {
     fn unasked(&self, address: Option<IpAddr>) -> Vec<Listing> {
         let ours = address.map_or_else(String::new, |address| format!(", {address},"));
         let text = format!(
-            "not asked: the address we send from{ours} is not a public one; write the one that the world sees in [dns] sending_address"
+            "not asked: the address we send from{ours} is not a public one; write the one that the world sees in [dns] sending_address, or --sending-address"
         );
         let listing = |zone: &String| Listing {
             list: zone.clone(),

@@ -46,9 +46,9 @@ pub(super) struct Prospect {
 
 impl Prospect {
     /// Looks up what the config asks for, and nothing else.
-    pub(super) async fn of(gateway: &Gateway, lists: Option<&Blocklists>) -> Self {
+    pub(super) async fn of(gateway: &Gateway, lists: &Blocklists) -> Self {
         let mut prospect = Self::whichever();
-        if !gateway.each_address && lists.is_none() {
+        if !gateway.each_address && lists.is_empty() {
             return prospect;
         }
         let dns = Dns::new(Arc::clone(&gateway.name_servers));
@@ -62,7 +62,7 @@ impl Prospect {
         let Ok(targets) = dns.targets(endpoint, *is_domain, *timeout).await else {
             return prospect;
         };
-        if let (Some(lists), Some(first)) = (lists, targets.first()) {
+        if let Some(first) = targets.first() {
             prospect.listings = lists.towards(first.address).await.into();
         }
         if gateway.each_address {

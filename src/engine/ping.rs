@@ -16,7 +16,7 @@ use super::blocklists::Blocklists;
 use super::order::Progress;
 use super::settle::{self, supersede};
 use crate::clock::Stamp;
-use crate::config::plan::{Ping, PingServer, Plan};
+use crate::config::plan::{Ping, PingServer};
 use crate::judge::ping::PingCase;
 use crate::judge::record::Identity;
 use crate::mailbox;
@@ -34,7 +34,7 @@ const NAMES: Duration = Duration::from_secs(5);
 pub async fn ping(
     ping: &Ping,
     address: Option<SocketAddr>,
-    lists: Option<&Blocklists>,
+    lists: &Blocklists,
     (instance, due_at): (&str, Timestamp),
 ) -> Record {
     let visit = match &ping.server {
@@ -70,9 +70,9 @@ pub async fn ping(
         }
     };
     let listings = async {
-        match (lists, visit.address) {
-            (Some(lists), Some(address)) => lists.towards(address).await,
-            _ => Vec::new(),
+        match visit.address {
+            Some(address) => lists.towards(address).await,
+            None => Vec::new(),
         }
     };
     let (pointer, exchangers, listings) = tokio::join!(pointer, exchangers, listings);
@@ -104,13 +104,12 @@ pub(super) struct Round {
 
 /// Pings all of them, each on every address where its gateway wants that. What `stop` cuts off is in the records too.
 pub(super) async fn round(
-    plan: &Plan,
+    lists: &Arc<Blocklists>,
     round: Round,
     instance: &str,
     progress: &mpsc::UnboundedSender<Progress>,
     stop: &CancellationToken,
 ) -> Vec<Record> {
-    let lists = Arc::new(Blocklists::new(&plan.dns));
     let slots = Arc::new(Semaphore::new(
         round.concurrency.min(Semaphore::MAX_PERMITS),
     ));
@@ -118,7 +117,7 @@ pub(super) async fn round(
     let until = Instant::now() + round.settle;
     let mut visiting = JoinSet::new();
     for (at, it) in round.pings.into_iter().enumerate() {
-        let (lists, slots) = (Arc::clone(&lists), Arc::clone(&slots));
+        let (lists, slots) = (Arc::clone(lists), Arc::clone(&slots));
         let (stop, progress) = (stop.clone(), progress.clone());
         let instance = instance.to_owned();
         visiting.spawn(async move {
@@ -133,7 +132,7 @@ pub(super) async fn round(
                     let record = tokio::select! {
                         biased;
                         () = stop.cancelled() => without(&it, VisitEnd::Interrupted, who),
-                        record = ping(&it, address, Some(&lists), who) => record,
+                        record = ping(&it, address, &lists, who) => record,
                     };
                     // Whether anybody watches is no concern of the run.
                     let _ = progress.send(Progress::Settled(Box::new(record.clone())));

@@ -78,17 +78,26 @@ pub async fn run(
     progress: mpsc::UnboundedSender<Progress>,
     stop: CancellationToken,
 ) -> Result<Vec<Record>, RunError> {
+    let lists = Arc::new(Blocklists::new(&plan.dns));
     let round = Round {
         pings: std::mem::take(&mut order.pings),
         concurrency: order.concurrency,
         settle: order.settle,
     };
-    let pinged = ping::round(plan, round, &identity.instance, &progress, &stop);
+    let pinged = ping::round(&lists, round, &identity.instance, &progress, &stop);
     let sent = async {
         if order.cycles.is_empty() {
             return Ok(Vec::new());
         }
-        send_and_collect(plan, order, identity, progress.clone(), stop.clone()).await
+        send_and_collect(
+            plan,
+            &lists,
+            order,
+            identity,
+            progress.clone(),
+            stop.clone(),
+        )
+        .await
     };
     let (sent, pinged) = tokio::join!(sent, pinged);
     let mut records = sent?;
@@ -99,6 +108,7 @@ pub async fn run(
 /// The round trips of an order.
 async fn send_and_collect(
     plan: &Plan,
+    lists: &Blocklists,
     mut order: Order,
     identity: &Identity,
     progress: mpsc::UnboundedSender<Progress>,
@@ -138,13 +148,12 @@ async fn send_and_collect(
     let mut settling = Settling::until(until.map(Instant::into_std));
     let mut pending = VecDeque::new();
     let mut known = BTreeMap::new();
-    let lists = (!plan.dns.blocklists.is_empty()).then(|| Blocklists::new(&plan.dns));
     for cycle in std::mem::take(&mut order.cycles) {
         let gateway = &cycle.route.gateway;
         if !known.contains_key(&gateway.name) {
             let found = tokio::select! {
                 () = stop.cancelled() => Prospect::whichever(),
-                found = Prospect::of(gateway, lists.as_ref()) => found,
+                found = Prospect::of(gateway, lists) => found,
             };
             known.insert(gateway.name.clone(), found);
         }

@@ -197,7 +197,8 @@ impl PingCase<'_> {
         } = self.visit;
         let (at, reply, failure) = match end {
             VisitEnd::Answered | VisitEnd::Interrupted | VisitEnd::NotStarted => {
-                (steps.last().map(|taken| taken.step), None, None)
+                let last = steps.iter().rfind(|taken| taken.step.phase().is_some());
+                (last.map(|taken| taken.step), None, None)
             }
             VisitEnd::Refused(step, reply) => (Some(*step), Some(reply), None),
             VisitEnd::Broken(step, failure) => (Some(*step), None, Some(failure)),

@@ -91,6 +91,7 @@ impl Call<'_> {
             return Ok(());
         }
         let stream = if *security == Security::Implicit {
+            self.make_ready();
             let secured = dial::secure(&self.tls, endpoint, tcp, *limit).await;
             self.secured(VisitStep::Tls, secured)?
         } else {
@@ -147,6 +148,7 @@ impl Call<'_> {
         command: &str,
     ) -> Result<Stream, Failure> {
         let endpoint = &self.door.endpoint;
+        self.make_ready();
         self.command(&mut lines, command, command)
             .await
             .map_err(|failure| Failure {
@@ -186,6 +188,12 @@ impl Call<'_> {
             first.ok_or_else(|| no_address(endpoint))
         });
         self.ended(VisitStep::Dns, first)
+    }
+
+    /// Making TLS ready takes time of ours, which is not the server's.
+    fn make_ready(&mut self) {
+        self.tls.make_ready();
+        self.steps.skip();
     }
 
     /// The step is over; its failure is named after it.

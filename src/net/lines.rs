@@ -1,11 +1,13 @@
 //! Lines over a stream, bounded: what every text protocol of mail is made of.
 
+use std::future::poll_fn;
 use std::io;
-use std::time::Duration;
+use std::pin::Pin;
+use std::task::Poll;
 
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::task::yield_now;
 
 /// Why no line came.
 #[derive(Debug, Error)]
@@ -58,18 +60,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lines<S> {
     /// Takes in what has come, up to half a kilobyte of it, without waiting.
     pub async fn peek(&mut self) -> &[u8] {
         let mut chunk = [0; 512];
-        let read = self.stream.read(&mut chunk);
-        if let Ok(Ok(count)) = timeout(Duration::ZERO, read).await {
+        if let Some(Ok(count)) = self.read_now(&mut chunk).await {
             self.received.extend(chunk.iter().take(count));
         }
         &self.received
     }
 
+    /// Reads what is there; `None`: nothing is. A timer would wait for its next tick, a millisecond or more.
+    async fn read_now(&mut self, chunk: &mut [u8]) -> Option<io::Result<usize>> {
+        // The runtime looks for news from its sockets before it comes back.
+        yield_now().await;
+        let mut chunk = ReadBuf::new(chunk);
+        poll_fn(|cx| {
+            let read = Pin::new(&mut self.stream).poll_read(cx, &mut chunk);
+            Poll::Ready(match read {
+                Poll::Ready(read) => Some(read.map(|()| chunk.filled().len())),
+                Poll::Pending => None,
+            })
+        })
+        .await
+    }
+
     /// Whether the peer has closed the connection or said something, as far as can be told without waiting.
     pub async fn is_over(&mut self) -> bool {
-        let mut byte = [0];
-        let read = self.stream.read(&mut byte);
-        timeout(Duration::ZERO, read).await.is_ok()
+        self.read_now(&mut [0]).await.is_some()
     }
 
     /// A line without its end; a bare LF ends one too. Of its white space only the end's CR is taken away.

@@ -54,6 +54,11 @@ impl Steps {
         self.hidden.strip(words)
     }
 
+    /// What was done since the last step is no business of the server's, and is no part of the next.
+    pub fn skip(&mut self) {
+        self.marked = Stamp::now();
+    }
+
     /// This step ends now.
     pub fn end(&mut self, step: VisitStep) {
         let now = Stamp::now();

@@ -36,6 +36,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 #[derive(Clone)]
 pub struct Tls {
     connector: TlsConnector,
+    witness: Option<Arc<Witness>>,
 }
 
 impl Tls {
@@ -50,16 +51,26 @@ impl Tls {
         lenient: bool,
         client: Option<&ClientCertificate>,
     ) -> (Self, Arc<Witness>) {
-        let lenient = lenient || *trust == Trust::Anybody;
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots(trust), provider());
         let witness = Arc::new(Witness {
-            verifier: verifier.build().ok(),
+            trust: trust.clone(),
+            verifier: OnceLock::new(),
             lenient,
             seen: Mutex::default(),
         });
         let builder = building().dangerous();
         let builder = builder.with_custom_certificate_verifier(Arc::<Witness>::clone(&witness));
-        (Self::showing(builder, client), witness)
+        let tls = Self {
+            witness: Some(Arc::clone(&witness)),
+            ..Self::showing(builder, client)
+        };
+        (tls, witness)
+    }
+
+    /// Reads the authorities now, where that was put off until a certificate has to be verified: it takes milliseconds.
+    pub fn make_ready(&self) {
+        if let Some(witness) = &self.witness {
+            witness.verifier();
+        }
     }
 
     fn showing(
@@ -74,6 +85,7 @@ impl Tls {
         let config = config.unwrap_or_else(|| builder.with_no_client_auth());
         Self {
             connector: TlsConnector::from(Arc::new(config)),
+            witness: None,
         }
     }
 
@@ -250,8 +262,9 @@ impl ServerCertVerifier for Unverified {
 /// Verifies as usual, and remembers what it was shown and what came of it.
 #[derive(Debug)]
 pub struct Witness {
-    /// `None`: there are no authorities to hold a certificate against.
-    verifier: Option<Arc<WebPkiServerVerifier>>,
+    trust: Trust,
+    /// `None`: nothing is verified, or there are no authorities to hold a certificate against.
+    verifier: OnceLock<Option<Arc<WebPkiServerVerifier>>>,
     lenient: bool,
     seen: Mutex<Testimony>,
 }
@@ -266,6 +279,18 @@ pub struct Testimony {
 }
 
 impl Witness {
+    fn verifier(&self) -> Option<&Arc<WebPkiServerVerifier>> {
+        let built = self.verifier.get_or_init(|| {
+            if self.trust == Trust::Anybody {
+                return None;
+            }
+            let roots = roots(&self.trust);
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider());
+            verifier.build().ok()
+        });
+        built.as_ref()
+    }
+
     /// What the last handshake showed.
     pub fn testimony(&self) -> Testimony {
         match self.seen.lock() {
@@ -284,15 +309,16 @@ impl ServerCertVerifier for Witness {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, RustlsError> {
-        let verified = match &self.verifier {
-            Some(verifier) => verifier.verify_server_cert(
+        let verified = match (self.verifier(), &self.trust) {
+            (Some(verifier), _) => verifier.verify_server_cert(
                 end_entity,
                 intermediates,
                 server_name,
                 ocsp_response,
                 now,
             ),
-            None => Err(CertificateError::UnknownIssuer.into()),
+            (None, Trust::Anybody) => Ok(ServerCertVerified::assertion()),
+            (None, Trust::System | Trust::Also(_)) => Err(CertificateError::UnknownIssuer.into()),
         };
         let shown = std::iter::once(end_entity).chain(intermediates);
         let testimony = Testimony {

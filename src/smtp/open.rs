@@ -132,6 +132,7 @@ impl Submitter {
             port: self.gateway.endpoint.port,
         };
         let stream = if self.gateway.security == Security::Implicit {
+            trip.make_ready(&self.tls);
             let secured = dial::secure(&self.tls, endpoint, tcp, self.gateway.timeout).await;
             if let Ok(stream) = &secured {
                 trip.secured(stream);
@@ -229,6 +230,7 @@ impl Submitter {
             };
             return Err(End::Broken(Phase::Starttls, failure));
         }
+        trip.make_ready(&self.tls);
         let reply = conversation.command(Starttls, *timeout).await;
         trip.hear(&reply);
         if let Err(end) = self.positive(Phase::Starttls, reply) {

@@ -8,6 +8,7 @@ use crate::clock::Stamp;
 use crate::net::dns::Target;
 use crate::net::steps::Steps;
 use crate::net::stream::{Stream, TlsSession};
+use crate::net::tls::Tls;
 use crate::probe::facts::{Attempt, End, Reply, Step, Vantage, is_local};
 use crate::probe::outcome::Phase;
 use crate::probe::visit::VisitStep;
@@ -73,6 +74,14 @@ impl Trip {
         if let Some(heard) = &mut self.heard {
             let addresses = targets.iter().map(|target| target.address.ip().to_string());
             heard.hear(&addresses.collect::<Vec<_>>().join(", "));
+        }
+    }
+
+    /// Makes TLS ready where that takes time of ours, which is not the server's.
+    pub(super) fn make_ready(&mut self, tls: &Tls) {
+        if let Some(heard) = &mut self.heard {
+            tls.make_ready();
+            heard.skip();
         }
     }
 
