@@ -33,6 +33,10 @@ type Step<T> = Result<T, (VisitStep, Failure)>;
 pub async fn visit(door: &Door, address: Option<SocketAddr>, plain: bool) -> Visit {
     let is_lenient = door.security == Security::Opportunistic;
     let (tls, witness) = Tls::witnessing(&door.trust, is_lenient, None);
+    if door.security == Security::Implicit && !plain {
+        // Once connected, the server's time runs.
+        tls.make_ready();
+    }
     let mut call = Call {
         door,
         tls,
@@ -91,7 +95,6 @@ impl Call<'_> {
             return Ok(());
         }
         let stream = if *security == Security::Implicit {
-            self.make_ready();
             let secured = dial::secure(&self.tls, endpoint, tcp, *limit).await;
             self.secured(VisitStep::Tls, secured)?
         } else {

@@ -132,7 +132,6 @@ impl Submitter {
             port: self.gateway.endpoint.port,
         };
         let stream = if self.gateway.security == Security::Implicit {
-            trip.make_ready(&self.tls);
             let secured = dial::secure(&self.tls, endpoint, tcp, self.gateway.timeout).await;
             if let Ok(stream) = &secured {
                 trip.secured(stream);

@@ -38,6 +38,10 @@ pub async fn visit(gateway: &Arc<Gateway>, reach: &Reach) -> Visit {
         tls,
         dns: Dns::new(Arc::clone(&gateway.name_servers)),
     };
+    if gateway.security == Security::Implicit && !reach.plain {
+        // Once connected, the server's time runs.
+        submitter.tls.make_ready();
+    }
     let mut trip = Trip::hearing();
     let mut host = gateway.endpoint.host.clone();
     let ended = submitter.call(reach, &mut trip, &mut host).await;
