@@ -48,6 +48,13 @@ fn main() {
     for (name, part, ours, theirs) in [
         ("in the clear", plain, &[][..], &[][..]),
         (
+            // As check_smtp does it.
+            "STARTTLS unverified",
+            secured.clone(),
+            &["--tls=starttls", "-k"],
+            &["-S"],
+        ),
+        (
             "STARTTLS",
             secured,
             &["--tls=starttls", "--ca-file", ca],

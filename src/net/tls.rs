@@ -54,6 +54,7 @@ impl Tls {
         let witness = Arc::new(Witness {
             trust: trust.clone(),
             verifier: OnceLock::new(),
+            thorough: OnceLock::new(),
             lenient,
             seen: Mutex::default(),
         });
@@ -118,10 +119,24 @@ fn building() -> ConfigBuilder<ClientConfig, WantsVerifier> {
 
 /// The authorities that certificates are held against.
 fn roots(trust: &Trust) -> Arc<RootCertStore> {
+    with_own(system_roots(), trust)
+}
+
+/// The same, as far as the system's bundle has them: to read every file of its folder takes milliseconds.
+fn bundled_roots(trust: &Trust) -> Option<Arc<RootCertStore>> {
+    let bundle = openssl_probe::probe().cert_file?;
+    let found = rustls_native_certs::load_certs_from_paths(Some(&bundle), None);
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    Some(with_own(Arc::new(roots), trust))
+}
+
+/// The system's authorities, and those that the config adds.
+fn with_own(system: Arc<RootCertStore>, trust: &Trust) -> Arc<RootCertStore> {
     match trust {
-        Trust::System | Trust::Anybody => system_roots(),
+        Trust::System | Trust::Anybody => system,
         Trust::Also(pem) => {
-            let mut roots = RootCertStore::clone(&system_roots());
+            let mut roots = RootCertStore::clone(&system);
             // Checked when the plan was made; a certificate that does not parse is not trusted.
             roots.add_parsable_certificates(
                 CertificateDer::pem_slice_iter(pem.as_bytes()).flatten(),
@@ -263,8 +278,10 @@ impl ServerCertVerifier for Unverified {
 #[derive(Debug)]
 pub struct Witness {
     trust: Trust,
-    /// `None`: nothing is verified, or there are no authorities to hold a certificate against.
+    /// Holds a certificate against the system's bundle. `None`: nothing is verified, or there is no bundle.
     verifier: OnceLock<Option<Arc<WebPkiServerVerifier>>>,
+    /// Holds it against all that the system trusts; asked where the bundle does not know the issuer.
+    thorough: OnceLock<Option<Arc<WebPkiServerVerifier>>>,
     lenient: bool,
     seen: Mutex<Testimony>,
 }
@@ -278,16 +295,24 @@ pub struct Testimony {
     pub problem: Option<String>,
 }
 
+fn verifier(roots: Arc<RootCertStore>) -> Option<Arc<WebPkiServerVerifier>> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider());
+    verifier.build().ok()
+}
+
 impl Witness {
     fn verifier(&self) -> Option<&Arc<WebPkiServerVerifier>> {
         let built = self.verifier.get_or_init(|| {
             if self.trust == Trust::Anybody {
                 return None;
             }
-            let roots = roots(&self.trust);
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider());
-            verifier.build().ok()
+            bundled_roots(&self.trust).and_then(verifier)
         });
+        built.as_ref()
+    }
+
+    fn thorough(&self) -> Option<&Arc<WebPkiServerVerifier>> {
+        let built = self.thorough.get_or_init(|| verifier(roots(&self.trust)));
         built.as_ref()
     }
 
@@ -309,16 +334,24 @@ impl ServerCertVerifier for Witness {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, RustlsError> {
-        let verified = match (self.verifier(), &self.trust) {
-            (Some(verifier), _) => verifier.verify_server_cert(
+        let verify = |verifier: Option<&Arc<WebPkiServerVerifier>>| match verifier {
+            Some(verifier) => verifier.verify_server_cert(
                 end_entity,
                 intermediates,
                 server_name,
                 ocsp_response,
                 now,
             ),
-            (None, Trust::Anybody) => Ok(ServerCertVerified::assertion()),
-            (None, Trust::System | Trust::Also(_)) => Err(CertificateError::UnknownIssuer.into()),
+            None => Err(CertificateError::UnknownIssuer.into()),
+        };
+        let verified = match &self.trust {
+            Trust::Anybody => Ok(ServerCertVerified::assertion()),
+            Trust::System | Trust::Also(_) => match verify(self.verifier()) {
+                Err(RustlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                    verify(self.thorough())
+                }
+                verified => verified,
+            },
         };
         let shown = std::iter::once(end_entity).chain(intermediates);
         let testimony = Testimony {
