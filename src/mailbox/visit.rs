@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::config::plan::{Door, Protocol, Security};
-use crate::net::certificate;
 use crate::net::dial::{self, seconds};
 use crate::net::dns::{Dns, no_address};
 use crate::net::lines::Lines;
@@ -18,7 +17,7 @@ use crate::net::stream::{Stream, TlsSession};
 use crate::net::tls::Tls;
 use crate::probe::facts::Failure;
 use crate::probe::outcome::Code;
-use crate::probe::visit::{TlsFacts, Visit, VisitEnd, VisitStep};
+use crate::probe::visit::{Visit, VisitEnd, VisitStep};
 
 /// The longest line taken.
 const MAX_LINE: usize = 16 * 1024;
@@ -48,20 +47,13 @@ pub async fn visit(door: &Door, address: Option<SocketAddr>, plain: bool) -> Vis
         Ok(()) => VisitEnd::Answered,
         Err((step, failure)) => VisitEnd::Broken(step, failure),
     };
-    let testimony = witness.testimony();
-    let tls = (!testimony.chain.is_empty()).then(|| TlsFacts {
-        protocol: call.session.map(|session| session.version.to_owned()),
-        cipher: call.session.map(|session| session.cipher.to_owned()),
-        chain: testimony.chain.iter().map(certificate::read).collect(),
-        problem: testimony.problem,
-    });
     Visit {
         started: call.steps.started,
         ended: call.steps.marked,
         host: door.endpoint.host.clone(),
         address: call.address,
         steps: call.steps.taken,
-        tls,
+        tls: witness.facts(call.session),
         end,
     }
 }

@@ -1,7 +1,7 @@
 //! TLS as a client: one crypto provider for the whole program, verification on unless the config turns it off.
 
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use secrecy::ExposeSecret;
 use tokio::net::TcpStream;
@@ -19,7 +19,10 @@ use tokio_rustls::rustls::{
     Error as RustlsError, RootCertStore, SignatureScheme, WantsVerifier,
 };
 
+use super::certificate;
+use super::stream::TlsSession;
 use crate::config::plan::{ClientCertificate, Trust};
+use crate::probe::visit::TlsFacts;
 
 /// So many certificates of a chain are kept.
 const MOST_SHOWN: usize = 10;
@@ -287,12 +290,12 @@ pub struct Witness {
 }
 
 /// What a server showed.
-#[derive(Clone, Debug, Default)]
-pub struct Testimony {
+#[derive(Debug, Default)]
+struct Testimony {
     /// Its certificates, its own first; none: it has shown none.
-    pub chain: Vec<CertificateDer<'static>>,
+    chain: Vec<CertificateDer<'static>>,
     /// Why they do not verify.
-    pub problem: Option<String>,
+    problem: Option<String>,
 }
 
 fn verifier(roots: Arc<RootCertStore>) -> Option<Arc<WebPkiServerVerifier>> {
@@ -316,12 +319,16 @@ impl Witness {
         built.as_ref()
     }
 
-    /// What the last handshake showed.
-    pub fn testimony(&self) -> Testimony {
-        match self.seen.lock() {
-            Ok(seen) => seen.clone(),
-            Err(poisoned) => poisoned.into_inner().clone(),
-        }
+    /// What the last handshake showed, and the session it led to; `None` where no certificate was shown.
+    pub fn facts(&self, session: Option<TlsSession>) -> Option<TlsFacts> {
+        let seen = self.seen.lock();
+        let seen = seen.unwrap_or_else(PoisonError::into_inner);
+        (!seen.chain.is_empty()).then(|| TlsFacts {
+            protocol: session.map(|session| session.version.to_owned()),
+            cipher: session.map(|session| session.cipher.to_owned()),
+            chain: seen.chain.iter().map(certificate::read).collect(),
+            problem: seen.problem.clone(),
+        })
     }
 }
 
@@ -365,10 +372,8 @@ impl ServerCertVerifier for Witness {
                 format!("{what} — {remedy}")
             }),
         };
-        match self.seen.lock() {
-            Ok(mut seen) => *seen = testimony,
-            Err(poisoned) => *poisoned.into_inner() = testimony,
-        }
+        let seen = self.seen.lock();
+        *seen.unwrap_or_else(PoisonError::into_inner) = testimony;
         if self.lenient {
             return Ok(ServerCertVerified::assertion());
         }

@@ -11,12 +11,12 @@ use super::submit::{GOODBYE, Session, Submitter};
 use super::trip::Trip;
 use crate::config::plan::{Endpoint, Gateway, Security};
 use crate::net::dns::Dns;
+use crate::net::steps::Steps;
 use crate::net::stream::Stream;
 use crate::net::tls::Tls;
-use crate::net::{certificate, steps::Steps};
 use crate::probe::facts::{End, Reply};
 use crate::probe::outcome::Phase;
-use crate::probe::visit::{TlsFacts, Visit, VisitEnd, VisitStep};
+use crate::probe::visit::{Visit, VisitEnd, VisitStep};
 
 /// How far a visit goes.
 #[derive(Clone, Debug, Default)]
@@ -50,20 +50,13 @@ pub async fn visit(gateway: &Arc<Gateway>, reach: &Reach) -> Visit {
         Ok(()) => VisitEnd::Answered,
         Err(end) => broken_off(end),
     };
-    let testimony = witness.testimony();
-    let tls = (!testimony.chain.is_empty()).then(|| TlsFacts {
-        protocol: trip.session.map(|session| session.version.to_owned()),
-        cipher: trip.session.map(|session| session.cipher.to_owned()),
-        chain: testimony.chain.iter().map(certificate::read).collect(),
-        problem: testimony.problem,
-    });
     Visit {
         started: heard.started,
         ended: heard.marked,
         host,
         address: trip.address,
         steps: heard.taken,
-        tls,
+        tls: witness.facts(trip.session),
         end,
     }
 }
