@@ -4,7 +4,7 @@
 //! Data flows one way, in the order of the rooms below; a room uses only rooms above it.
 //!
 //! ```text
-//! config ─► Plan ─► probe: tag + payload ─► message ─► smtp ──► gateway … mailbox ─► sightings ─► judge ─► Record ─► report
+//! config ─► Plan ─► probe: tag + payload ─► message ─► smtp ──► gateway … mailbox ─► sightings ─► judge ─► Record ─► store ─► report, service
 //!                                            engine joins the two halves; its ledger owns what is in flight
 //! ```
 //!
@@ -24,9 +24,13 @@ pub mod smtp;
 
 pub mod mailbox;
 
+pub mod store;
+
 pub mod engine;
 
 pub mod report;
+
+pub mod service;
 
 #[cfg(feature = "lab")]
 pub mod lab;

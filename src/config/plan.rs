@@ -1,6 +1,8 @@
 //! The plan: a config with its names resolved, its values checked and its defaults filled in.
 
 mod ping;
+mod service;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,11 +19,16 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 pub use ping::{DEFAULT_CERTIFICATE_WARN, Door, Ping, PingServer};
+pub use service::{DEFAULT_LISTEN, HISTORY, Heartbeat, ServicePlan, StorePlan};
+pub use watch::{
+    Alert, Channel, Cron, Line, Maintenance, Policy, Program, Quiet, Recovery, Template, Timing,
+    Watch,
+};
 
 use super::secret::Secret;
 use super::value::Rate;
 use crate::probe::message::Draft;
-use crate::probe::name::{GatewayName, MailboxName, RouteName};
+use crate::probe::name::{AlertName, GatewayName, MailboxName, RouteName};
 use crate::probe::outcome::Outcome;
 use crate::probe::payload::{Payload, Sample};
 use crate::probe::tag::Tag;
@@ -41,6 +48,14 @@ pub struct Plan {
     pub routes: BTreeMap<RouteName, Arc<Route>>,
     /// Servers that are only spoken to.
     pub pings: BTreeMap<RouteName, Arc<Ping>>,
+    /// How the service tests each of both.
+    pub watches: BTreeMap<RouteName, Arc<Watch>>,
+    /// Who is told when something fails.
+    pub alerts: BTreeMap<AlertName, Arc<Alert>>,
+    /// Where the history is kept.
+    pub store: StorePlan,
+    /// Where the service can be asked.
+    pub service: ServicePlan,
 }
 
 /// How names are looked up, and which blocklists are asked.

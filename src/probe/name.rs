@@ -41,6 +41,8 @@ macro_rules! name {
 }
 
 name! {
+    /// The name of somebody to tell: `[alerts.NAME]`.
+    AlertName,
     /// The name of a gateway: `[gateways.NAME]`.
     GatewayName,
     /// The name of a mailbox: `[mailboxes.NAME]`.

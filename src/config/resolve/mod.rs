@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::diagnostic::Diagnostics;
 use super::file::{At, File, Tables};
-use super::plan::Plan;
+use super::plan::{Plan, ServicePlan, StorePlan};
 use reader::Reader;
 
 /// The plan, as far as the file allows one; what it does not is in `found`.
@@ -45,6 +45,10 @@ pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Op
             .collect(),
         routes,
         pings,
+        watches: BTreeMap::new(),
+        alerts: BTreeMap::new(),
+        store: StorePlan::default(),
+        service: ServicePlan::default(),
     })
 }
 

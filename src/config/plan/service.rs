@@ -1,0 +1,76 @@
+//! The service as a whole: where it keeps its history, and where it can be asked.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ClientCertificate;
+use crate::config::secret::Secret;
+
+/// Where the history is kept, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorePlan {
+    /// The database; `None`: `history.db` in the state directory.
+    pub file: Option<PathBuf>,
+    /// How long passes are kept.
+    pub retention: Duration,
+    /// How long everything else is kept.
+    pub retention_failed: Duration,
+}
+
+/// What the file is called where the config names none.
+pub const HISTORY: &str = "history.db";
+
+impl Default for StorePlan {
+    fn default() -> Self {
+        Self {
+            file: None,
+            retention: Duration::from_hours(90 * 24),
+            retention_failed: Duration::from_hours(366 * 24),
+        }
+    }
+}
+
+/// Where the service can be asked, and its bounds.
+#[derive(Clone, Debug)]
+pub struct ServicePlan {
+    /// Where the API, the metrics and the health checks are; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// What a client must show for every POST, and beyond loopback for everything.
+    pub token: Option<Secret>,
+    /// The certificate to serve TLS with.
+    pub tls: Option<Arc<ClientCertificate>>,
+    /// Probes in flight at once.
+    pub max_in_flight: usize,
+    /// How long a late copy still changes a probe's record.
+    pub remember: Duration,
+    /// A URL that is called only while all is well.
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// A dead man's switch: whoever is called here raises an alarm when the calls stop.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    /// What is called; often a secret.
+    pub url: Secret,
+    /// How often.
+    pub every: Duration,
+}
+
+/// Where the service listens if nothing else is said.
+pub const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9725);
+
+impl Default for ServicePlan {
+    fn default() -> Self {
+        Self {
+            listen: Some(DEFAULT_LISTEN),
+            token: None,
+            tls: None,
+            max_in_flight: 1000,
+            remember: Duration::from_hours(7 * 24),
+            heartbeat: None,
+        }
+    }
+}

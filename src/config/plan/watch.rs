@@ -1,0 +1,255 @@
+//! How the service tests a route, and what it does when a test fails.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
+
+use crate::config::secret::Secret;
+use crate::config::value::Rate;
+use crate::probe::name::{AlertName, RouteName};
+use crate::probe::notice::Severity;
+
+/// How the service tests a route, and what it does when a test fails.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// Whether it is tested at all.
+    pub enabled: bool,
+    /// What is sent together, and when. Of a ping: one line without tests.
+    pub lines: Vec<Line>,
+    /// How often harmless tests are repeated from the first failure on, where that is sooner.
+    pub every_when_down: Option<Duration>,
+    /// How often anything is tested once the route is Lost.
+    pub every_when_lost: Option<Duration>,
+    /// When nothing is started, and no result changes a state.
+    pub maintenance: Vec<Maintenance>,
+    /// When a failure is worth a notice.
+    pub policy: Policy,
+    /// Who is told.
+    pub alerts: Vec<AlertName>,
+    /// What is run when it goes Down.
+    pub recovery: Option<Arc<Recovery>>,
+}
+
+/// Tests of one route that are sent together, at the same times.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// When.
+    pub timing: Timing,
+    /// Which of the route's tests, by their place there.
+    pub tests: Vec<usize>,
+    /// Whether all of them are harmless, so that they may be repeated often.
+    pub is_harmless: bool,
+}
+
+/// When tests are due.
+#[derive(Clone, Debug)]
+pub enum Timing {
+    /// So often, at even distances.
+    Every(Duration),
+    /// By the calendar.
+    Cron(Cron),
+}
+
+/// A pattern of the calendar, in a time zone.
+#[derive(Clone)]
+pub struct Cron {
+    pattern: Arc<croner::Cron>,
+    zone: TimeZone,
+}
+
+impl Cron {
+    /// Reads `*/10 8-18 * * MON-FRI`: minute, hour, day of month, month, day of week.
+    pub fn parse(text: &str, zone: TimeZone) -> Result<Self, String> {
+        let pattern: croner::Cron = text.parse().map_err(|error: croner::errors::CronError| {
+            format!(
+                "{text:?} is no cron pattern: {error}; write one like \"*/10 8-18 * * MON-FRI\""
+            )
+        })?;
+        Ok(Self {
+            pattern: Arc::new(pattern),
+            zone,
+        })
+    }
+
+    /// The first moment of the pattern after another; `None` where there is none any more.
+    pub fn after(&self, moment: Timestamp) -> Option<Timestamp> {
+        let zoned = moment.to_zoned(self.zone.clone());
+        let next = self.pattern.find_next_occurrence(&zoned, false).ok()?;
+        Some(next.timestamp())
+    }
+
+    /// The zone whose clocks it goes by.
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+}
+
+impl fmt::Display for Cron {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.pattern.pattern)
+    }
+}
+
+impl fmt::Debug for Cron {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cron({self})")
+    }
+}
+
+/// A time in which a route is worked on.
+#[derive(Clone, Debug)]
+pub enum Maintenance {
+    /// From one moment to another.
+    Once {
+        /// It begins.
+        from: Timestamp,
+        /// It is over.
+        to: Timestamp,
+    },
+    /// Again and again.
+    Recurring {
+        /// When it begins.
+        begins: Cron,
+        /// How long it lasts.
+        lasts: Duration,
+    },
+}
+
+impl Maintenance {
+    /// Whether it is on at this moment.
+    pub fn covers(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Once { from, to } => *from <= now && now < *to,
+            Self::Recurring { begins, lasts } => now
+                .checked_sub(*lasts)
+                .ok()
+                .and_then(|earlier| begins.after(earlier))
+                .is_some_and(|begun| begun <= now),
+        }
+    }
+}
+
+/// When a failure is worth a notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// So many failures of one test one after the other: Down.
+    pub fail_after: u32,
+    /// So many passes one after the other: Up again.
+    pub recover_after: u32,
+    /// After so many notices of one failure: Lost.
+    pub max_alerts: u32,
+    /// How often a failure is told again; `None`: with each further `fail_after` failures.
+    pub remind_every: Option<Duration>,
+    /// While that route is Down, this one tells nobody.
+    pub depends_on: Option<RouteName>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            fail_after: 3,
+            recover_after: 1,
+            max_alerts: 5,
+            remind_every: None,
+            depends_on: None,
+        }
+    }
+}
+
+/// A program to run, never by a shell.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Environment variables for it, beside ours.
+    pub env: Vec<(String, Secret)>,
+    /// How long it may take before it is ended.
+    pub timeout: Duration,
+}
+
+/// What is run when a route goes Down.
+#[derive(Clone, Debug)]
+pub struct Recovery {
+    /// The program.
+    pub program: Program,
+    /// How often at most.
+    pub at_most: Rate,
+}
+
+/// Somebody to tell, and the way.
+#[derive(Clone, Debug)]
+pub struct Alert {
+    /// Its name in the config.
+    pub name: AlertName,
+    /// The way.
+    pub channel: Channel,
+    /// What is less bad is not told.
+    pub min_severity: Severity,
+    /// When all but critical notices are held back.
+    pub quiet: Option<Quiet>,
+    /// How long one try may take.
+    pub timeout: Duration,
+}
+
+/// The way a notice takes.
+#[derive(Clone, Debug)]
+pub enum Channel {
+    /// An HTTP POST.
+    Webhook {
+        /// Where to; often a secret.
+        url: Secret,
+        /// Header fields, such as Authorization.
+        headers: Vec<(String, Secret)>,
+        /// The body, a minijinja template over the notice; `None`: the notice as JSON.
+        body: Option<Template>,
+        /// PEM of authorities to trust besides the system's.
+        ca: Option<Arc<str>>,
+    },
+    /// A program: the notice as JSON on its standard input, and in its environment.
+    Command(Program),
+}
+
+/// A template that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// Its text.
+    pub text: String,
+    /// The media type of what it makes.
+    pub content_type: String,
+}
+
+/// Hours of every day in which only critical notices go out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quiet {
+    /// They begin.
+    pub from: Time,
+    /// They end; before `from`: on the next day.
+    pub to: Time,
+    /// By the clocks of this zone.
+    pub zone: TimeZone,
+}
+
+impl Quiet {
+    /// Whether they are on, and if so, when they end.
+    pub fn until(&self, now: Timestamp) -> Option<Timestamp> {
+        let local = now.to_zoned(self.zone.clone());
+        let time = local.time();
+        let over_midnight = self.to <= self.from;
+        let is_on = if over_midnight {
+            time >= self.from || time < self.to
+        } else {
+            time >= self.from && time < self.to
+        };
+        let day = if time < self.to {
+            local.date()
+        } else {
+            local.date().tomorrow().ok()?
+        };
+        let end = day.to_datetime(self.to).to_zoned(self.zone.clone()).ok()?;
+        is_on.then(|| end.timestamp())
+    }
+}

@@ -1,0 +1,1 @@
+//! Keeps testing: what is due when, how each test stands, who is told, and where that can be asked.
