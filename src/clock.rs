@@ -7,6 +7,7 @@ use std::ops::Add;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One moment, on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,22 @@ impl Stamp {
         self.mono.saturating_duration_since(earlier.mono)
     }
 
+    /// The stamp of a wall time that an earlier process noted, seen from this one.
+    #[must_use]
+    pub fn recalled(self, wall: Timestamp) -> Self {
+        let earlier = Duration::try_from(self.wall.duration_since(wall));
+        let later = Duration::try_from(wall.duration_since(self.wall));
+        let mono = match (earlier, later) {
+            (Ok(earlier), _) => self.mono.checked_sub(earlier),
+            (Err(_), Ok(later)) => self.mono.checked_add(later),
+            (Err(_), Err(_)) => None,
+        };
+        Self {
+            wall,
+            mono: mono.unwrap_or(self.mono),
+        }
+    }
+
     /// The wall time of a monotonic instant near this stamp.
     pub fn wall_at(self, mono: Instant) -> Timestamp {
         let later = mono.saturating_duration_since(self.mono);
@@ -39,6 +56,21 @@ impl Stamp {
             .saturating_add(later)
             .and_then(|wall| wall.saturating_sub(earlier))
             .unwrap_or(self.wall)
+    }
+}
+
+/// Only the wall time outlives a process.
+impl Serialize for Stamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.wall.serialize(serializer)
+    }
+}
+
+/// A stamp of an earlier process: its monotonic half lies as far from now as its wall time does, so that what is reckoned
+/// with it is reckoned by the wall clock.
+impl<'de> Deserialize<'de> for Stamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Timestamp::deserialize(deserializer).map(|wall| Self::now().recalled(wall))
     }
 }
 

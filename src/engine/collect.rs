@@ -33,13 +33,14 @@ impl Collector {
     pub(super) fn start(
         mailboxes: impl IntoIterator<Item = Arc<Mailbox>>,
         (signer, sweep): (&Signer, Sweep),
+        ledger: &Ledger,
         cancel: &CancellationToken,
     ) -> (Self, mpsc::Receiver<(MailboxName, Event)>) {
         let (events, receiver) = mpsc::channel(BACKLOG);
         let mut tasks = JoinSet::new();
         let mut lines = BTreeMap::new();
         for mailbox in mailboxes {
-            let (interest, interest_rx) = watch::channel(Interest::default());
+            let (interest, interest_rx) = watch::channel(ledger.interest(&mailbox.name));
             let (dispose, dispose_rx) = mpsc::unbounded_channel();
             lines.insert(mailbox.name.clone(), Line { interest, dispose });
             let wires = Wires {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::clock::Stamp;
 use crate::config::plan::Route;
 use crate::judge::evidence::Copy;
-use crate::judge::record::Identity;
-use crate::judge::verdict::{Case, Close, Control, judge};
+use crate::judge::record::{Identity, Keeping};
+use crate::judge::verdict::{Case, Close, Control, Judgement, judge};
 use crate::probe::evidence::Bounce;
 use crate::probe::facts::{Attempt, End};
 use crate::probe::listing::Listing;
@@ -17,7 +18,7 @@ use crate::probe::manifest::Manifest;
 use crate::probe::message::Draft;
 use crate::probe::outcome::{Outcome, Phase};
 use crate::probe::payload::Sample;
-use crate::probe::record::Record;
+use crate::probe::record::{Clock, Record};
 use crate::probe::tag::Tag;
 use crate::smtp::submit::Submission;
 
@@ -45,6 +46,7 @@ pub(super) enum Stage {
 
 /// A probe in flight.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Flight {
     pub(super) route: Arc<Route>,
     pub(super) sample: Arc<Sample>,
@@ -53,11 +55,15 @@ pub(super) struct Flight {
     pub(super) control: Option<Uuid>,
     pub(super) expect: Arc<[Outcome]>,
     pub(super) manifest: Manifest,
+    /// Of the message, in bytes.
+    pub(super) size: usize,
     /// Dropped with the outcome: nothing is sent again.
     pub(super) submission: Option<Box<Submission>>,
     pub(super) due: Stamp,
     pub(super) began: Stamp,
     pub(super) stage: Stage,
+    /// When it is to be looked at again, whatever happens.
+    pub(super) timer: Option<Instant>,
     pub(super) attempts: Vec<Attempt>,
     /// Whether the last of the attempts is one whose reply is still awaited.
     pub(super) awaits_reply: bool,
@@ -70,6 +76,12 @@ pub(super) struct Flight {
     pub(super) bounce: Option<Bounce>,
     /// What blocklists say of the address it is sent from.
     pub(super) listings: Arc<[Listing]>,
+    /// The clock that its durations are taken from.
+    pub(super) clock: Clock,
+    /// Whether it was sent though the history could not be written.
+    pub(super) unstored: bool,
+    /// When a copy changed what had been settled.
+    pub(super) revised: Option<Timestamp>,
 }
 
 /// What follows from an attempt.
@@ -94,7 +106,7 @@ impl Flight {
                 _ => false,
             };
         let passing = match &last.end {
-            End::Accepted(_) | End::ReplyLost(_) | End::Awaited => {
+            End::Accepted(_) | End::ReplyLost(_) | End::Awaited | End::Cut => {
                 return Next::Travel(last.started.mono + self.route.deadline);
             }
             End::Refused(..) => last.is_deferral(),
@@ -148,6 +160,11 @@ impl Flight {
         }
     }
 
+    /// What it comes to, as far as is known.
+    pub(super) fn judgement(&self, control: Option<Control>) -> Judgement {
+        judge(&self.case(control, &[]))
+    }
+
     /// What it is to the harmful probes of its cycle.
     pub(super) fn as_control(&self) -> Control {
         let case = self.case(None, &[]);
@@ -178,6 +195,11 @@ impl Flight {
             instance,
             due_at: self.due.wall,
             began_at: Some(self.began.wall),
+            keeping: Keeping {
+                clock: self.clock,
+                revised_at: self.revised,
+                unstored: self.unstored,
+            },
         })
     }
 }

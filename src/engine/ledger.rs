@@ -1,6 +1,8 @@
 //! What is in flight, and the only place where that is known. Pure: every event comes with its time, and what is to be
 //! done comes back as effects.
 
+mod keep;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +13,7 @@ use super::flight::{Flight, Next, Stage};
 use crate::clock::Stamp;
 use crate::config::plan::Route;
 use crate::judge::evidence::{self, Copy};
-use crate::judge::verdict::Close;
+use crate::judge::verdict::{Close, Judgement};
 use crate::mailbox::Interest;
 use crate::probe::facts::{Attempt, Blindness, Failure, Look, Place, Sighting};
 use crate::probe::listing::Listing;
@@ -20,7 +22,7 @@ use crate::probe::message::Kind;
 use crate::probe::name::MailboxName;
 use crate::probe::outcome::{Code, Outcome};
 use crate::probe::payload::Sample;
-use crate::probe::record::Record;
+use crate::probe::record::{Clock, Record};
 use crate::probe::tag::Tag;
 use crate::smtp::submit::Submission;
 
@@ -75,14 +77,18 @@ pub enum Event {
 pub enum Effect {
     /// Submit this.
     Submit(Uuid, Arc<Route>, Submission),
-    /// This message is recorded and may be cleaned up.
-    Dispose(Place),
+    /// This message of this probe is recorded and may be cleaned up.
+    Dispose(Uuid, Place),
     /// The gateway has taken this probe.
     Accepted(Uuid),
     /// This probe is put off until then.
     Deferred(Uuid, Instant),
     /// This probe has its outcome.
     Settled(Uuid),
+    /// A message came for a probe that had its outcome: its record is another now.
+    Revised(Uuid),
+    /// A message of a probe that is not here: of another run, or of one that was forgotten.
+    Unknown(Box<Sighting>),
 }
 
 /// One mailbox, as far as probes depend on it.
@@ -109,6 +115,10 @@ pub struct Ledger {
     waiting: BTreeMap<Uuid, Vec<Uuid>>,
     /// Harmless probes with attachments, by their cycle's control.
     twins: BTreeMap<Uuid, Vec<Uuid>>,
+    /// The probes that need a control, by its id.
+    needed_by: BTreeMap<Uuid, BTreeSet<Uuid>>,
+    /// Probes that nobody asks for any more, but that others still need.
+    retired: BTreeSet<Uuid>,
 }
 
 impl Ledger {
@@ -156,7 +166,7 @@ impl Ledger {
                 }
             }
             Event::Attempted(id, attempt) => self.attempted(id, attempt, now, &mut effects),
-            Event::Sighted(sighting) => self.sighted(&sighting, &mut effects),
+            Event::Sighted(sighting) => self.sighted(sighting, now, &mut effects),
             Event::Looked(mailbox, look) => self.looked(&mailbox, look, &mut effects),
             Event::Blind(mailbox, blindness) => self.blind(&mailbox, &blindness, &mut effects),
             Event::Tick => self.tick(now, &mut effects),
@@ -183,6 +193,16 @@ impl Ledger {
             .and_then(|control| self.flights.get(&control));
         let twins = self.came_through(flight.control);
         Some(flight.record(instance, control.map(Flight::as_control), &twins))
+    }
+
+    /// What a probe comes to, as far as is known.
+    fn judgement(&self, id: Uuid) -> Option<Judgement> {
+        let flight = self.flights.get(&id)?;
+        let settled = matches!(flight.stage, Stage::Settled(_));
+        let control = flight
+            .control
+            .and_then(|control| self.flights.get(&control));
+        settled.then(|| flight.judgement(control.map(Flight::as_control)))
     }
 
     /// The record of every probe, in the order of their ids, which is that of their start.
@@ -249,11 +269,13 @@ impl Ledger {
             control: probe.control,
             expect: probe.expect,
             manifest: probe.manifest,
+            size: submission.message.len(),
             pinned: submission.pinned,
             submission: Some(Box::new(submission)),
             due: probe.due,
             began: now,
             stage: Stage::Submitting,
+            timer: None,
             // Most probes need no more than one of each, and there may be thousands of probes.
             attempts: Vec::with_capacity(1),
             awaits_reply: false,
@@ -262,7 +284,13 @@ impl Ledger {
             copies: Vec::with_capacity(1),
             bounce: None,
             listings: probe.listings,
+            clock: Clock::Monotonic,
+            unstored: false,
+            revised: None,
         };
+        if let Some(control) = flight.control {
+            self.needed_by.entry(control).or_default().insert(id);
+        }
         if let Some(cycle) = cycle.filter(|_| !flight.manifest.parts.is_empty()) {
             self.twins.entry(cycle).or_default().push(id);
         }
@@ -291,6 +319,7 @@ impl Ledger {
                 let mailbox = flight.route.mailbox.name.clone();
                 let watched = self.mailboxes.entry(mailbox).or_default();
                 watched.due.insert((due, id));
+                flight.timer = Some(grace);
                 self.timers.insert((grace, id));
                 let final_blindness = watched.blind.clone().filter(|blindness| blindness.is_final);
                 self.settle_if_seen(id, effects);
@@ -305,6 +334,7 @@ impl Ledger {
                     submission.address = other;
                 }
                 flight.stage = Stage::Deferred(at);
+                flight.timer = Some(at);
                 self.timers.insert((at, id));
             }
             Next::Retry(at) => {
@@ -313,6 +343,7 @@ impl Ledger {
                 }
                 flight.stage = Stage::Deferred(at);
                 flight.retries += 1;
+                flight.timer = Some(at);
                 self.timers.insert((at, id));
                 effects.push(Effect::Deferred(id, at));
             }
@@ -320,12 +351,14 @@ impl Ledger {
         }
     }
 
-    fn sighted(&mut self, sighting: &Sighting, effects: &mut Vec<Effect>) {
+    fn sighted(&mut self, sighting: Box<Sighting>, now: Stamp, effects: &mut Vec<Effect>) {
         let Some(id) = sighting.recognised.tag.map(Tag::id) else {
             return;
         };
+        let before = self.judgement(id);
         // A verified tag that is not here is a leftover of another run: no arrival, and not ours to touch.
         let Some(flight) = self.flights.get_mut(&id) else {
+            effects.push(Effect::Unknown(sighting));
             return;
         };
         match sighting.recognised.kind {
@@ -352,7 +385,7 @@ impl Ledger {
                     marks: &flight.route.marks,
                     authserv_ids: &flight.route.authserv_ids,
                 };
-                let copy = evidence::copy(sighting, &draft, &flight.manifest, settings);
+                let copy = evidence::copy(&sighting, &draft, &flight.manifest, settings);
                 let known = |known: &Copy| known.folder == copy.folder && known.uid == copy.uid;
                 if !flight.copies.iter().any(known) {
                     flight.copies.push(copy);
@@ -360,8 +393,16 @@ impl Ledger {
                 }
             }
         }
-        effects.push(Effect::Dispose(sighting.place.clone()));
-        self.settle_if_seen(id, effects);
+        effects.push(Effect::Dispose(id, sighting.place));
+        if matches!(flight.stage, Stage::Settled(_)) {
+            let after = self.judgement(id);
+            if let Some(flight) = self.flights.get_mut(&id).filter(|_| before != after) {
+                flight.revised = Some(now.wall);
+            }
+            effects.push(Effect::Revised(id));
+        } else {
+            self.settle_if_seen(id, effects);
+        }
     }
 
     fn looked(&mut self, mailbox: &MailboxName, look: Look, effects: &mut Vec<Effect>) {
@@ -400,6 +441,7 @@ impl Ledger {
             let Some(flight) = self.flights.get_mut(&id) else {
                 continue;
             };
+            flight.timer = None;
             match flight.stage {
                 Stage::Deferred(_) => {
                     flight.stage = Stage::Submitting;
@@ -444,18 +486,17 @@ impl Ledger {
         let Some(flight) = self.flights.get_mut(&id) else {
             return;
         };
+        if let Some(at) = flight.timer.take() {
+            self.timers.remove(&(at, id));
+        }
         match flight.stage {
             Stage::Settled(_) => return,
-            Stage::Deferred(at) => {
-                self.timers.remove(&(at, id));
-            }
             Stage::Travelling(due) => {
-                self.timers.remove(&(due + flight.route.blind_grace, id));
                 if let Some(watched) = self.mailboxes.get_mut(&flight.route.mailbox.name) {
                     watched.due.remove(&(due, id));
                 }
             }
-            Stage::Submitting => {}
+            Stage::Submitting | Stage::Deferred(_) => {}
         }
         flight.stage = Stage::Settled(close);
         flight.submission = None;

@@ -13,40 +13,44 @@ use crate::probe::listing::Listing;
 use crate::probe::tag::Tag;
 
 /// A probe that is still to be started.
-pub(super) struct Pending {
-    pub(super) route: Arc<Route>,
-    pub(super) test: Test,
+pub struct Pending {
+    /// On what.
+    pub route: Arc<Route>,
+    /// What is sent, and what is expected of it.
+    pub test: Test,
     /// Whether it is the control of those that follow it in its cycle.
-    pub(super) is_control: bool,
+    pub is_control: bool,
     /// Whether its cycle has a control.
-    pub(super) in_controlled: bool,
+    pub in_controlled: bool,
     /// The only address it may go to.
-    pub(super) address: Option<SocketAddr>,
+    pub address: Option<SocketAddr>,
     /// What blocklists say of the address it is sent from.
-    pub(super) listings: Arc<[Listing]>,
+    pub listings: Arc<[Listing]>,
     /// The test that it is for.
-    pub(super) slot: Option<Slot>,
+    pub slot: Option<Slot>,
 }
 
 /// Which test of which group a probe is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot {
-    pub(super) group: usize,
-    pub(super) test: usize,
+pub struct Slot {
+    /// The group.
+    pub group: usize,
+    /// Its place in the group.
+    pub test: usize,
 }
 
 /// Where the probes of a gateway go, and what is known before they do.
 #[derive(Clone)]
-pub(super) struct Prospect {
+pub struct Prospect {
     /// Each of its addresses, or whichever it has.
-    pub(super) addresses: Vec<Option<SocketAddr>>,
+    pub addresses: Vec<Option<SocketAddr>>,
     /// What blocklists say of the address that it sees us come from.
-    pub(super) listings: Arc<[Listing]>,
+    pub listings: Arc<[Listing]>,
 }
 
 impl Prospect {
     /// Looks up what the config asks for, and nothing else.
-    pub(super) async fn of(gateway: &Gateway, lists: &Blocklists) -> Self {
+    pub async fn of(gateway: &Gateway, lists: &Blocklists) -> Self {
         let mut prospect = Self::whichever();
         if !gateway.each_address && lists.is_empty() {
             return prospect;
@@ -73,7 +77,7 @@ impl Prospect {
     }
 
     /// Nothing is known.
-    pub(super) fn whichever() -> Self {
+    pub fn whichever() -> Self {
         Self {
             addresses: vec![None],
             listings: Arc::default(),
@@ -82,7 +86,8 @@ impl Prospect {
 }
 
 impl Pending {
-    pub(super) fn of(
+    /// The probes of a cycle, in the order in which they are started.
+    pub fn of(
         cycle: &Cycle,
         address: Option<SocketAddr>,
         listings: &Arc<[Listing]>,

@@ -18,7 +18,7 @@ use super::settle::{self, supersede};
 use crate::clock::Stamp;
 use crate::config::plan::{Ping, PingServer};
 use crate::judge::ping::PingCase;
-use crate::judge::record::Identity;
+use crate::judge::record::{Identity, Keeping};
 use crate::mailbox;
 use crate::net::dns::{Dns, Target};
 use crate::probe::facts::Failure;
@@ -88,6 +88,7 @@ pub async fn ping(
         instance,
         due_at,
         began_at: Some(visit.started.wall),
+        keeping: Keeping::default(),
     })
 }
 
@@ -186,6 +187,7 @@ pub(super) fn without(ping: &Ping, end: VisitEnd, (instance, due_at): (&str, Tim
         instance,
         due_at,
         began_at: None,
+        keeping: Keeping::default(),
     })
 }
 

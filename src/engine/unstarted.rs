@@ -39,6 +39,7 @@ pub fn unstarted(order: &Order, identity: &Identity, reason: &str) -> Vec<Record
                 instance: &identity.instance,
                 due_at: now.wall,
                 began_at: None,
+                keeping: record::Keeping::default(),
             };
             record_of(route, test, who)
         })

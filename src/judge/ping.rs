@@ -11,7 +11,7 @@ use crate::probe::evidence::Evidence;
 use crate::probe::facts::Reply;
 use crate::probe::listing::Listing;
 use crate::probe::outcome::{Code, Outcome, Phase, Verdict};
-use crate::probe::record::{AttemptRecord, Clock, PhaseTime, Record, Smtp, milliseconds};
+use crate::probe::record::{AttemptRecord, PhaseTime, Record, Smtp, milliseconds};
 use crate::probe::visit::{
     Exchanger, Pointer, StepRecord, TlsFacts, Visit, VisitEnd, VisitRecord, VisitStep,
 };
@@ -238,7 +238,9 @@ impl PingCase<'_> {
             seen_at: (judgement.outcome == Outcome::Answered).then_some(ended.wall),
             seen_by: None,
             resolution_ms: None,
-            clock: Clock::Monotonic,
+            clock: who.keeping.clock,
+            revised_at: who.keeping.revised_at,
+            unstored: who.keeping.unstored,
             round_trip_ms: (judgement.outcome == Outcome::Answered)
                 .then(|| milliseconds(self.visit.took())),
             deferral_ms: 0.0,

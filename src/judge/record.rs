@@ -14,6 +14,17 @@ use crate::probe::record::{
     AttemptRecord, Clock, CopyRecord, PhaseTime, Record, Smtp, milliseconds,
 };
 
+/// What became of a probe's data between its start and its record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keeping {
+    /// The clock that its durations were taken from.
+    pub clock: Clock,
+    /// When a later copy changed the verdict.
+    pub revised_at: Option<Timestamp>,
+    /// Whether it was sent though the history could not be written.
+    pub unstored: bool,
+}
+
 /// Who a record is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity<'a> {
@@ -25,6 +36,8 @@ pub struct Identity<'a> {
     pub due_at: Timestamp,
     /// When it was started, if it was.
     pub began_at: Option<Timestamp>,
+    /// How it was kept meanwhile.
+    pub keeping: Keeping,
 }
 
 /// What peers say may hold characters that would steer a terminal: they are replaced. Line breaks stay.
@@ -63,7 +76,9 @@ impl Case<'_> {
             seen_by: copy.map(|copy| copy.by),
             resolution_ms: copy
                 .and_then(|copy| Some(milliseconds(copy.seen.since(copy.looked_before?)))),
-            clock: Clock::Monotonic,
+            clock: who.keeping.clock,
+            revised_at: who.keeping.revised_at,
+            unstored: who.keeping.unstored,
             round_trip_ms: self.round_trip().map(milliseconds),
             deferral_ms: milliseconds(self.deferral()),
             deadline_ms: milliseconds(self.route.deadline),
@@ -108,7 +123,9 @@ impl Case<'_> {
     fn refusal(&self) -> Option<&Reply> {
         match &self.attempts.last()?.end {
             End::Refused(_, reply) => Some(reply),
-            End::Accepted(_) | End::Broken(..) | End::ReplyLost(_) | End::Awaited => None,
+            End::Accepted(_) | End::Broken(..) | End::ReplyLost(_) | End::Awaited | End::Cut => {
+                None
+            }
         }
     }
 
@@ -134,12 +151,12 @@ impl Case<'_> {
     fn smtp(&self, last: &Attempt) -> Smtp {
         let reply = match &last.end {
             End::Accepted(reply) | End::Refused(_, reply) => Some(reply),
-            End::Broken(..) | End::ReplyLost(_) | End::Awaited => None,
+            End::Broken(..) | End::ReplyLost(_) | End::Awaited | End::Cut => None,
         };
         Smtp {
             host: self.route.gateway.endpoint.host.clone(),
             address: last.address,
-            tls: last.tls.map(str::to_owned),
+            tls: last.tls.as_deref().map(str::to_owned),
             code: reply.map(|reply| reply.code),
             enhanced: reply.and_then(Reply::enhanced),
             text: reply.map(|reply| plain(&reply.text())),
@@ -213,7 +230,7 @@ fn attempt_record(attempt: &Attempt) -> AttemptRecord {
         End::Refused(phase, reply) => (*phase, Some(reply.code), reply.raw.to_string()),
         End::Broken(phase, failure) => (*phase, None, failure.what.clone()),
         End::ReplyLost(failure) => (Phase::Data, None, failure.what.clone()),
-        End::Awaited => (Phase::Data, None, String::new()),
+        End::Awaited | End::Cut => (Phase::Data, None, String::new()),
     };
     AttemptRecord {
         address: attempt.address,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::evidence::{Copy, named_blocklist};
@@ -15,7 +16,7 @@ use crate::probe::outcome::{Code, Outcome, Phase, Verdict};
 use crate::probe::payload::{Class, Sample};
 
 /// Why nothing more is waited for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Close {
     /// What is known decides.
     Settled,
@@ -86,7 +87,7 @@ impl Case<'_> {
             .iter()
             .rev()
             .find(|attempt| match attempt.end {
-                End::Accepted(_) | End::ReplyLost(_) | End::Awaited => true,
+                End::Accepted(_) | End::ReplyLost(_) | End::Awaited | End::Cut => true,
                 End::Refused(..) | End::Broken(..) => {
                     attempt.dot.is_some() && !self.copies.is_empty()
                 }
@@ -156,7 +157,7 @@ impl Case<'_> {
 
     /// Whether the message itself was sent, so that a filter could look at it.
     fn content_was_sent(&self) -> bool {
-        self.attempts.iter().any(|attempt| attempt.dot.is_some())
+        self.bounce.is_some() || self.attempts.iter().any(|attempt| attempt.dot.is_some())
     }
 
     /// Whether the control was delivered in time; a late one is `missing`.
@@ -302,9 +303,12 @@ fn outcome(case: &Case<'_>) -> (Outcome, Code) {
         (_, Close::Interrupted) => (Outcome::Unfinished, Code::Interrupted),
         (End::Refused(_, reply), _) => (Outcome::Deferred, named(reply, Code::Deferred)),
         (End::Broken(..), _) => (Outcome::Deferred, Code::Deferred),
-        (End::Accepted(_) | End::ReplyLost(_) | End::Awaited, Close::Blind(blindness)) => {
-            (Outcome::Unseen, blindness.failure.code)
-        }
+        (
+            End::Accepted(_) | End::ReplyLost(_) | End::Awaited | End::Cut,
+            Close::Blind(blindness),
+        ) => (Outcome::Unseen, blindness.failure.code),
+        // Nobody knows whether it was ever sent.
+        (End::Cut, _) => (Outcome::Unfinished, Code::Interrupted),
         (End::Accepted(_), _) => (Outcome::Missing, Code::Missing),
         (End::ReplyLost(_) | End::Awaited, _) => (Outcome::Missing, Code::ReplyLost),
     }

@@ -1,5 +1,6 @@
 //! What the edges saw: plain data that `net`, `smtp` and `mailbox` write, the judge reads and the record keeps.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::outcome::{Code, Phase};
 use crate::clock::Stamp;
 
 /// A server's reply (RFC 5321 §4.2), in its own words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
     /// The three-digit code.
     pub code: u16,
@@ -63,7 +64,7 @@ impl Reply {
 }
 
 /// One phase of a session: when it began and how long it took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// Which.
     pub phase: Phase,
@@ -72,13 +73,14 @@ pub struct Step {
 }
 
 /// Why a step came to no reply: what was tried, what came back, what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The reason code this leads to.
     pub code: Code,
     /// What was tried, on what, and what came back.
     pub what: String,
-    /// What to do about it; empty where `what` says it all.
+    /// What to do about it; empty where `what` says it all, and where it was noted by an earlier process.
+    #[serde(skip)]
     pub remedy: &'static str,
 }
 
@@ -90,7 +92,7 @@ impl Failure {
 }
 
 /// How one attempt to submit a probe ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// The final reply was 2xx.
     Accepted(Reply),
@@ -102,6 +104,8 @@ pub enum End {
     ReplyLost(Failure),
     /// The message is handed over, its final reply has not come yet.
     Awaited,
+    /// mailrobin itself was cut off before it had noted an end: whether the message was handed over is not known.
+    Cut,
 }
 
 /// What stands between our address and the gateway: scanners often treat these differently.
@@ -125,7 +129,7 @@ pub fn is_local(ip: IpAddr) -> bool {
 }
 
 /// One attempt to submit a probe.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// The start of its DNS look-up; on a kept connection, of MAIL.
     pub started: Stamp,
@@ -138,7 +142,7 @@ pub struct Attempt {
     /// Another address behind the same name, to be tried where this one cannot be reached.
     pub other: Option<SocketAddr>,
     /// The protocol version of the TLS session, if there was one.
-    pub tls: Option<&'static str>,
+    pub tls: Option<Cow<'static, str>>,
     /// Authenticated, local or public.
     pub vantage: Vantage,
     /// The phases this session had, in their order.
@@ -162,7 +166,7 @@ impl Attempt {
                     || failure.code == Code::TlsFailed
             }
             End::Refused(phase, _) => matches!(phase, Phase::Starttls),
-            End::Accepted(_) | End::ReplyLost(_) | End::Awaited => false,
+            End::Accepted(_) | End::ReplyLost(_) | End::Awaited | End::Cut => false,
         }
     }
 
@@ -176,7 +180,7 @@ impl Attempt {
                 let stale = self.kept && *phase == Phase::Mail;
                 !phase.is_before_mail() && !failure.forbids_sending() && !stale
             }
-            End::Accepted(_) | End::ReplyLost(_) | End::Awaited => false,
+            End::Accepted(_) | End::ReplyLost(_) | End::Awaited | End::Cut => false,
         }
     }
 }
@@ -192,7 +196,7 @@ pub enum SeenBy {
 }
 
 /// Which messages of a mailbox a copy can be cleaned up by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The mailbox.
     pub mailbox: MailboxName,
@@ -205,7 +209,7 @@ pub struct Place {
 }
 
 /// What a server knows a message by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Uid {
     /// IMAP.
     Imap {
@@ -249,7 +253,7 @@ pub struct Look {
 }
 
 /// A mailbox cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blindness {
     /// What was tried, what came back, what to do.
     pub failure: Failure,

@@ -1,16 +1,19 @@
 //! What was sent, as far as a copy is compared with it: digests, for thousands of probes may be in flight.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use data_encoding::HEXLOWER;
 use ring::digest;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::message::{PAYLOAD_BEGIN, PAYLOAD_END};
 use super::payload::Pattern;
 use super::payload::content::Transfer;
 
 /// What was sent, as far as a copy is compared with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// What a copy must still hold to be unaltered.
     pub payload: Holds,
@@ -27,7 +30,7 @@ impl Manifest {
     pub fn named_parts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.parts
             .iter()
-            .filter_map(|part| Some((part.name.as_deref()?, part.media_type)))
+            .filter_map(|part| Some((part.name.as_deref()?, &*part.media_type)))
     }
 
     /// Of what was never sent.
@@ -42,7 +45,7 @@ impl Manifest {
 }
 
 /// What is looked for in a copy, wherever in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Holds {
     /// The words between the marker lines.
     Block,
@@ -53,12 +56,12 @@ pub enum Holds {
 }
 
 /// An attachment that was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentPart {
     /// Its file name.
     pub name: Option<String>,
     /// Its media type.
-    pub media_type: &'static str,
+    pub media_type: Cow<'static, str>,
     /// How it went over the wire.
     pub transfer: Transfer,
     /// Its size, decoded.
@@ -91,6 +94,25 @@ impl fmt::Display for Sha256 {
     }
 }
 
+impl Serialize for Sha256 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        digits(deserializer).map(Self)
+    }
+}
+
+/// A digest from its hexadecimal digits.
+fn digits<'de, const N: usize, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; N], D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let bytes = HEXLOWER.decode(text.as_bytes()).map_err(D::Error::custom)?;
+    <[u8; N]>::try_from(bytes).map_err(|_| D::Error::custom("a digest of another length"))
+}
+
 /// What a text's words come to: white space, quote marks and line breaks are not part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextDigest([u8; 16]);
@@ -120,6 +142,18 @@ impl TextDigest {
         let (_, rest) = joined.split_once(PAYLOAD_BEGIN)?;
         let (block, _) = rest.split_once(PAYLOAD_END)?;
         Some(Self::of(block.split_whitespace()))
+    }
+}
+
+impl Serialize for TextDigest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for TextDigest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        digits(deserializer).map(Self)
     }
 }
 

@@ -102,6 +102,13 @@ pub struct Record {
     pub resolution_ms: Option<f64>,
     /// The clock the durations were taken from.
     pub clock: Clock,
+    /// When a copy that came later changed the verdict; left out where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub revised_at: Option<Timestamp>,
+    /// Whether it was sent though the history could not be written; left out where it could.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unstored: bool,
     /// From the start of the first attempt to the copy seen.
     pub round_trip_ms: Option<f64>,
     /// From the start of the first attempt to the start of the accepted one.
@@ -149,6 +156,8 @@ pub enum Clock {
     /// One process saw it all.
     #[default]
     Monotonic,
+    /// The process was started anew meanwhile: durations are those of the wall clock.
+    Wall,
 }
 
 /// How long one phase took.
@@ -214,6 +223,14 @@ pub struct CopyRecord {
     pub size: u32,
     /// What this copy by itself would be.
     pub outcome: Outcome,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A duration as the document gives it: milliseconds, to the microsecond.

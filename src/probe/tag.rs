@@ -152,6 +152,11 @@ impl Signer {
         self.sign(id)
     }
 
+    /// The tag of a probe that was minted with this key before.
+    pub fn tag(&self, id: Uuid) -> Tag {
+        self.sign(*id.as_bytes())
+    }
+
     /// The first verified tag in `text`, which may be any bytes: quoted, folded, or with other words glued to it.
     pub fn find(&self, text: &[u8]) -> Option<Tag> {
         self.find_contiguous(text)

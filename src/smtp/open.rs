@@ -40,7 +40,7 @@ impl Submitter {
                 let early = NoReply::Malformed(reply.raw.into());
                 self.failure(Phase::Banner, &early)
             }
-            Err(End::Awaited) => self.failure(Phase::Banner, &NoReply::Closed),
+            Err(End::Awaited | End::Cut) => self.failure(Phase::Banner, &NoReply::Closed),
         };
         Err(failure)
     }

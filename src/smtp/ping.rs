@@ -69,7 +69,7 @@ fn broken_off(end: End) -> VisitEnd {
         End::Refused(phase, reply) => VisitEnd::Refused(step(phase), reply),
         End::Broken(phase, failure) => VisitEnd::Broken(step(phase), failure),
         End::ReplyLost(failure) => VisitEnd::Broken(VisitStep::Rcpt, failure),
-        End::Accepted(_) | End::Awaited => VisitEnd::Answered,
+        End::Accepted(_) | End::Awaited | End::Cut => VisitEnd::Answered,
     }
 }
 

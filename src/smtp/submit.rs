@@ -132,7 +132,9 @@ impl Submitter {
                     .await;
                 reset.is_ok_and(|reply| reply.is_positive())
             }
-            End::Refused(..) | End::Broken(..) | End::ReplyLost(_) | End::Awaited => false,
+            End::Refused(..) | End::Broken(..) | End::ReplyLost(_) | End::Awaited | End::Cut => {
+                false
+            }
         };
         trip.transcript
             .append(&mut session.conversation.take_transcript());

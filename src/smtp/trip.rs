@@ -127,7 +127,7 @@ impl Trip {
             kept: self.kept,
             address: self.address,
             other: self.other,
-            tls: self.tls,
+            tls: self.tls.map(Into::into),
             vantage: match (self.authenticated, is_local) {
                 (true, _) => Vantage::Authenticated,
                 (false, true) => Vantage::Local,

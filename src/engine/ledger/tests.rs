@@ -77,8 +77,11 @@ impl World {
         for effect in self.ledger.step(event, now) {
             match effect {
                 Effect::Submit(..) => self.submitted += 1,
-                Effect::Dispose(_) => self.disposed += 1,
-                Effect::Accepted(_) | Effect::Deferred(..) => {}
+                Effect::Dispose(..) => self.disposed += 1,
+                Effect::Accepted(_)
+                | Effect::Deferred(..)
+                | Effect::Revised(_)
+                | Effect::Unknown(_) => {}
                 Effect::Settled(id) => self.settled.push(id),
             }
         }

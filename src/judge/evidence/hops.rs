@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use mail_parser::parsers::MessageStream;
 use mail_parser::{HeaderValue, Host, Received};
+use serde::{Deserialize, Serialize};
 
 use crate::probe::date;
 use crate::probe::hop::Hop;
@@ -23,7 +24,7 @@ const TAIL: usize = 512;
 const SEMICOLONS: usize = 4;
 
 /// The hops of a copy.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hops {
     /// The oldest first.
     pub hops: Box<[Hop]>,

@@ -205,7 +205,7 @@ fn look_into(
 fn part_fate(sent: &SentPart, items: &[Item]) -> PartFate {
     let facts = PartFacts {
         name: sent.name.clone(),
-        media_type: sent.media_type.to_owned(),
+        media_type: sent.media_type.to_string(),
         size: sent.size,
         sha256: sent.sha256.to_string(),
     };

@@ -12,6 +12,7 @@ mod stopped;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 pub use authentication::authentication;
 pub(super) use blocklist::named as named_blocklist;
@@ -30,7 +31,7 @@ use crate::probe::message::{self, Carrier, Draft};
 use crate::probe::outcome::Outcome;
 
 /// A copy, judged by itself.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Copy {
     /// When it was seen.
     pub seen: Stamp,

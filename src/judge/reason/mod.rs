@@ -282,6 +282,9 @@ fn refused(case: &Case<'_>, did: &str) -> String {
         }
         End::Accepted(reply) => format!("{host} accepted it: {}", shown(reply)),
         End::Awaited => format!("{host} has not answered yet"),
+        End::Cut => format!(
+            "mailrobin itself was stopped while it spoke to {host}, so whether the message was sent is not known"
+        ),
     }
 }
 
@@ -375,14 +378,14 @@ fn unseen(case: &Case<'_>) -> String {
 fn last_reply<'a>(case: &Case<'a>) -> Option<&'a Reply> {
     match &case.attempts.last()?.end {
         End::Accepted(reply) | End::Refused(_, reply) => Some(reply),
-        End::Broken(..) | End::ReplyLost(_) | End::Awaited => None,
+        End::Broken(..) | End::ReplyLost(_) | End::Awaited | End::Cut => None,
     }
 }
 
 fn last_failure<'a>(case: &Case<'a>) -> Option<&'a Failure> {
     match &case.attempts.last()?.end {
         End::Broken(_, failure) | End::ReplyLost(failure) => Some(failure),
-        End::Accepted(_) | End::Refused(..) | End::Awaited => None,
+        End::Accepted(_) | End::Refused(..) | End::Awaited | End::Cut => None,
     }
 }
 

@@ -164,7 +164,7 @@ fn sent_parts(part: &Part) -> Vec<SentPart> {
     if part.media_type != "message/rfc822" {
         return vec![SentPart {
             name: part.name.clone(),
-            media_type: part.media_type,
+            media_type: part.media_type.into(),
             transfer: part.transfer,
             size: part.bytes.len() as u64,
             sha256: Sha256::of(&part.bytes),
@@ -174,7 +174,7 @@ fn sent_parts(part: &Part) -> Vec<SentPart> {
     let leaves = inner.iter().flat_map(Mail::leaves);
     let sent = leaves.map(|leaf| SentPart {
         name: leaf.name.map(str::to_owned),
-        media_type: "text/plain",
+        media_type: "text/plain".into(),
         transfer: match leaf.encoding {
             mail_parser::Encoding::Base64 => Transfer::Base64,
             _ => Transfer::SevenBit,

@@ -6,6 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use lettre::message::header::{ContentTransferEncoding, ContentType};
 use lettre::message::{Body, Message, MultiPart, SinglePart};
+use serde::{Deserialize, Serialize};
 use zip::write::{FullFileOptions, SimpleFileOptions, ZipWriter};
 use zip::{AesMode, CompressionMethod};
 
@@ -39,7 +40,7 @@ pub enum Writing {
 }
 
 /// How an attachment goes over the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Transfer {
     /// As it is: short ASCII lines.
     SevenBit,

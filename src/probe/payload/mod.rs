@@ -171,7 +171,7 @@ impl fmt::Display for Payload {
 }
 
 /// A string that makes filters act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pattern {
     /// EICAR's.
     Eicar,

@@ -1,0 +1,116 @@
+//! Probes that are put away and taken up: what outlives this process, and what need not be held in memory any longer.
+
+use uuid::Uuid;
+
+use super::Ledger;
+use crate::clock::Stamp;
+use crate::config::plan::Plan;
+use crate::engine::flight::{Flight, Stage};
+use crate::engine::kept::{Kept, Lost};
+use crate::probe::tag::Signer;
+
+impl Ledger {
+    /// What the store needs to know of a probe, so that another process can take it up.
+    pub fn kept(&self, id: Uuid, now: Stamp) -> Option<Kept> {
+        Some(self.flights.get(&id)?.keep(now))
+    }
+
+    /// Notes that a probe is sent though the history cannot be written.
+    pub fn unstored(&mut self, id: Uuid) {
+        if let Some(flight) = self.flights.get_mut(&id) {
+            flight.unstored = true;
+        }
+    }
+
+    /// Whether a probe is here, settled or not.
+    pub fn knows(&self, id: Uuid) -> bool {
+        self.flights.contains_key(&id)
+    }
+
+    /// Takes up a probe that was put away; one that has its outcome waits here for what a late message changes.
+    pub fn restore(
+        &mut self,
+        id: Uuid,
+        kept: Kept,
+        who: (&Plan, &Signer),
+        now: Stamp,
+    ) -> Result<(), Lost> {
+        if self.knows(id) {
+            return Ok(());
+        }
+        let mut flight = Flight::restore(id, kept, who, now)?;
+        if let Some(control) = flight.control {
+            self.needed_by.entry(control).or_default().insert(id);
+        }
+        if let Stage::Settled(_) = flight.stage {
+            self.flights.insert(id, flight);
+            return Ok(());
+        }
+        let route = &flight.route;
+        for mailbox in [Some(&route.mailbox.name), route.bounce_mailbox.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let watched = self.mailboxes.entry(mailbox.clone()).or_default();
+            watched.open.insert((flight.began.mono, id));
+            watched.youngest = watched.youngest.max(Some(flight.began.mono));
+            watched.largest = watched.largest.max(flight.size);
+        }
+        let timer = match flight.stage {
+            Stage::Travelling(due) => {
+                let mailbox = route.mailbox.name.clone();
+                let watched = self.mailboxes.entry(mailbox).or_default();
+                watched.due.insert((due, id));
+                // However long ago the deadline was: a first look must have its time.
+                due.max(now.mono) + route.blind_grace
+            }
+            Stage::Deferred(at) => at,
+            Stage::Submitting | Stage::Settled(_) => now.mono,
+        };
+        flight.timer = Some(timer);
+        self.timers.insert((timer, id));
+        self.flights.insert(id, flight);
+        self.open += 1;
+        Ok(())
+    }
+
+    /// Lets go of a probe that has its outcome, as soon as no other one needs it to be judged.
+    pub fn forget(&mut self, id: Uuid) {
+        if self.is_open(id) {
+            return;
+        }
+        if self.needed_by.contains_key(&id) || self.twins.values().any(|them| them.contains(&id)) {
+            self.retired.insert(id);
+            return;
+        }
+        let Some(flight) = self.flights.remove(&id) else {
+            return;
+        };
+        self.retired.remove(&id);
+        for mailbox in [
+            Some(&flight.route.mailbox.name),
+            flight.route.bounce_mailbox.as_ref(),
+        ] {
+            let watched = mailbox.and_then(|name| self.mailboxes.get_mut(name));
+            if let Some(watched) = watched.filter(|watched| watched.open.is_empty()) {
+                watched.youngest = None;
+            }
+        }
+        let Some(control) = flight.control else {
+            return;
+        };
+        if let Some(others) = self.needed_by.get_mut(&control) {
+            others.remove(&id);
+            if !others.is_empty() {
+                return;
+            }
+        }
+        self.needed_by.remove(&control);
+        let twins = self.twins.remove(&control).unwrap_or_default();
+        for waiting in twins.into_iter().chain([control]) {
+            if self.retired.contains(&waiting) {
+                self.forget(waiting);
+            }
+        }
+    }
+}
