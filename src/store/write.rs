@@ -1,0 +1,285 @@
+//! Writing: a batch of writes is one transaction. When [`Writer::commit`] returns, it survives a loss of power.
+
+mod apply;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use sqlx::{Connection, Row, SqliteConnection};
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::probe::name::AlertName;
+use crate::probe::record::Record;
+use crate::probe::state::TestKey;
+
+/// One thing to be kept.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// A probe is about to be sent.
+    Begun {
+        /// Its place in the order of starts.
+        seq: u64,
+        /// The probe.
+        id: Uuid,
+        /// Of which test.
+        test: Named,
+        /// When it should have started.
+        due: Timestamp,
+        /// What another process needs to take it up.
+        kept: Vec<u8>,
+    },
+    /// A probe has come further.
+    Further {
+        /// Which.
+        seq: u64,
+        /// What another process needs to take it up.
+        kept: Vec<u8>,
+    },
+    /// A probe has its outcome, for the first time or anew.
+    Settled {
+        /// Its place in the order of starts.
+        seq: u64,
+        /// What became of it.
+        record: Box<Record>,
+        /// What a later copy is judged with; `None`: nothing can change it.
+        kept: Option<Vec<u8>>,
+    },
+    /// A probe of which nothing more can be known.
+    Abandoned {
+        /// Which.
+        seq: u64,
+        /// Why, as a sentence.
+        reason: String,
+    },
+    /// How a test stands.
+    Standing {
+        /// Which.
+        test: TestKey,
+        /// As JSON.
+        standing: String,
+    },
+    /// An incident, new or changed.
+    Incident(IncidentRow),
+    /// A notice is to go out.
+    Notice {
+        /// Its id.
+        id: Uuid,
+        /// When it was made.
+        made: Timestamp,
+        /// To whom.
+        alert: AlertName,
+        /// As JSON.
+        body: String,
+    },
+    /// A notice went out, or nobody is there any more to get it.
+    Told {
+        /// Its id.
+        id: Uuid,
+        /// To whom.
+        alert: AlertName,
+    },
+    /// A notice could not go out yet.
+    Tried {
+        /// Its id.
+        id: Uuid,
+        /// To whom.
+        alert: AlertName,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// A line of the schedule was due.
+    Line {
+        /// Which.
+        line: String,
+        /// When.
+        due: Timestamp,
+        /// How often it could not run, ever.
+        missed: u64,
+    },
+    /// Something else that must outlive the process; `None`: no more.
+    Fact {
+        /// What it is.
+        name: String,
+        /// What it says.
+        value: Option<String>,
+    },
+}
+
+/// A test by its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// What its results are counted under.
+    pub key: TestKey,
+    /// The payload's name; `None` for a ping.
+    pub payload: Option<&'static str>,
+    /// What tells it from the payload as the catalogue has it.
+    pub variant: String,
+}
+
+impl Named {
+    /// The test that a record is of.
+    pub fn of(record: &Record) -> Self {
+        Self {
+            key: TestKey::of(record),
+            payload: record
+                .payload
+                .map(super::super::probe::payload::Payload::as_str),
+            variant: record.variant.clone(),
+        }
+    }
+}
+
+/// An incident as a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IncidentRow {
+    /// Its id.
+    pub id: Uuid,
+    /// Of which test.
+    pub test: TestKey,
+    /// When it began.
+    pub began: Timestamp,
+    /// When it ended, if it did.
+    pub ended: Option<Timestamp>,
+    /// All of it, as JSON.
+    pub incident: String,
+}
+
+/// The words of the database and their numbers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Words {
+    numbers: BTreeMap<String, i64>,
+    texts: BTreeMap<i64, String>,
+    /// Learnt in the transaction under way.
+    fresh: Vec<String>,
+}
+
+impl Words {
+    pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
+        let mut words = Self::default();
+        let rows = sqlx::query("SELECT word, text FROM words").fetch_all(connection);
+        for row in rows.await? {
+            words.learn(row.try_get("text")?, row.try_get("word")?);
+        }
+        words.fresh.clear();
+        Ok(words)
+    }
+
+    pub(super) fn text(&self, number: i64) -> Option<&str> {
+        self.texts.get(&number).map(String::as_str)
+    }
+
+    fn learn(&mut self, text: String, number: i64) {
+        self.fresh.push(text.clone());
+        self.texts.insert(number, text.clone());
+        self.numbers.insert(text, number);
+    }
+}
+
+/// The one that writes.
+#[derive(Debug)]
+pub struct Writer {
+    pub(super) connection: SqliteConnection,
+    pub(super) path: PathBuf,
+    /// Held as long as we are.
+    _lock: File,
+    known: Known,
+}
+
+/// What has a number in the database.
+#[derive(Debug)]
+struct Known {
+    words: Words,
+    tests: BTreeMap<TestKey, i64>,
+    /// Learnt in the transaction under way.
+    fresh: Vec<TestKey>,
+    /// The days before this one are reckoned.
+    days_until: i64,
+}
+
+impl Known {
+    /// What was learnt in the transaction is there, or not.
+    fn learnt(&mut self, is_there: bool) {
+        for key in self.fresh.drain(..).filter(|_| !is_there) {
+            self.tests.remove(&key);
+        }
+        for text in self.words.fresh.drain(..).filter(|_| !is_there) {
+            if let Some(number) = self.words.numbers.remove(&text) {
+                self.words.texts.remove(&number);
+            }
+        }
+    }
+}
+
+impl Writer {
+    pub(super) async fn new(
+        mut connection: SqliteConnection,
+        path: PathBuf,
+        lock: File,
+    ) -> Result<Self, StoreError> {
+        let failed = || StoreError::at(&path, "cannot read it");
+        let words = Words::load(&mut connection).await.map_err(failed())?;
+        let rows = sqlx::query("SELECT test, route, name FROM tests")
+            .fetch_all(&mut connection)
+            .await
+            .map_err(failed())?;
+        let mut tests = BTreeMap::new();
+        for row in rows {
+            let route: &str = row.try_get("route").map_err(failed())?;
+            let name: &str = row.try_get("name").map_err(failed())?;
+            let key = TestKey {
+                route: route.into(),
+                test: name.into(),
+            };
+            tests.insert(key, row.try_get("test").map_err(failed())?);
+        }
+        let days_until = super::upkeep::days_until(&mut connection)
+            .await
+            .map_err(failed())?;
+        Ok(Self {
+            connection,
+            path,
+            _lock: lock,
+            known: Known {
+                words,
+                tests,
+                fresh: Vec::new(),
+                days_until,
+            },
+        })
+    }
+
+    /// Keeps all of these, or none.
+    pub async fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        let Self {
+            connection,
+            path,
+            known,
+            ..
+        } = self;
+        let written = async {
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+            for write in writes {
+                apply::apply(&mut transaction, write, known).await?;
+            }
+            transaction.commit().await
+        };
+        let written = written.await;
+        known.learnt(written.is_ok());
+        written.map_err(StoreError::at(path, "cannot write to it"))
+    }
+
+    /// The days before this one are reckoned.
+    pub(super) fn days_until(&mut self) -> &mut i64 {
+        &mut self.known.days_until
+    }
+
+    /// Ends in good order.
+    pub async fn close(self) -> Result<(), StoreError> {
+        let path = self.path;
+        let closed = self.connection.close().await;
+        closed.map_err(StoreError::at(&path, "cannot close it"))
+    }
+}

@@ -1,0 +1,286 @@
+//! Each kind of write, as statements of a transaction.
+
+use sqlx::{Row, SqliteConnection, SqliteTransaction};
+
+use super::{Known, Named, Words, Write};
+use crate::probe::facts::SeenBy;
+use crate::probe::outcome::Verdict;
+use crate::probe::record::Record;
+use crate::probe::state::TestKey;
+use crate::store::row::{Columns, micros, pack};
+use crate::store::stats::DAY;
+
+fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+#[expect(clippy::too_many_lines, reason = "one arm for each kind of write")]
+pub(super) async fn apply(
+    transaction: &mut SqliteTransaction<'_>,
+    write: &Write,
+    known: &mut Known,
+) -> Result<(), sqlx::Error> {
+    let connection = &mut **transaction;
+    match write {
+        Write::Begun {
+            seq,
+            id,
+            test,
+            due,
+            kept,
+        } => {
+            let test = of_test(connection, known, test).await?;
+            sqlx::query("INSERT INTO probes (seq, id, test, due) VALUES ($1, $2, $3, $4)")
+                .bind(number(*seq))
+                .bind(id.as_bytes().as_slice())
+                .bind(test)
+                .bind(micros(*due))
+                .execute(&mut *connection)
+                .await?;
+            return detail(connection, *seq, Some(kept), None).await;
+        }
+        Write::Further { seq, kept } => {
+            return detail(connection, *seq, Some(kept), None).await;
+        }
+        Write::Settled { seq, record, kept } => {
+            return settled(connection, *seq, (record, kept.as_deref()), known).await;
+        }
+        Write::Abandoned { seq, reason } => {
+            return abandoned(connection, *seq, reason, known).await;
+        }
+        Write::Standing { test, standing } => {
+            let test = of_key(connection, known, test).await?;
+            sqlx::query("INSERT OR REPLACE INTO standings (test, standing) VALUES ($1, $2)")
+                .bind(test)
+                .bind(standing)
+                .execute(connection)
+                .await?;
+        }
+        Write::Incident(row) => {
+            let test = of_key(connection, known, &row.test).await?;
+            sqlx::query(
+                "INSERT OR REPLACE INTO incidents (id, test, began, ended, incident) VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(row.id.as_bytes().as_slice())
+            .bind(test)
+            .bind(micros(row.began))
+            .bind(row.ended.map(micros))
+            .bind(&row.incident)
+            .execute(connection)
+            .await?;
+        }
+        Write::Notice {
+            id,
+            made,
+            alert,
+            body,
+        } => {
+            sqlx::query(
+                "INSERT OR IGNORE INTO outbox (made, notice, alert, body) VALUES ($1, $2, $3, $4)",
+            )
+            .bind(micros(*made))
+            .bind(id.as_bytes().as_slice())
+            .bind(alert.as_str())
+            .bind(body)
+            .execute(connection)
+            .await?;
+        }
+        Write::Told { id, alert } => {
+            sqlx::query("DELETE FROM outbox WHERE notice = $1 AND alert = $2")
+                .bind(id.as_bytes().as_slice())
+                .bind(alert.as_str())
+                .execute(connection)
+                .await?;
+        }
+        Write::Tried {
+            id,
+            alert,
+            attempts,
+        } => {
+            sqlx::query("UPDATE outbox SET attempts = $3 WHERE notice = $1 AND alert = $2")
+                .bind(id.as_bytes().as_slice())
+                .bind(alert.as_str())
+                .bind(*attempts)
+                .execute(connection)
+                .await?;
+        }
+        Write::Line { line, due, missed } => {
+            sqlx::query("INSERT OR REPLACE INTO lines (line, due, missed) VALUES ($1, $2, $3)")
+                .bind(line)
+                .bind(micros(*due))
+                .bind(number(*missed))
+                .execute(connection)
+                .await?;
+        }
+        Write::Fact { name, value } => {
+            let query = match value {
+                Some(value) => {
+                    sqlx::query("INSERT OR REPLACE INTO facts (name, value) VALUES ($1, $2)")
+                        .bind(name)
+                        .bind(value)
+                }
+                None => sqlx::query("DELETE FROM facts WHERE name = $1").bind(name),
+            };
+            query.execute(connection).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps what a row leaves out, in the place of what was kept before.
+async fn detail(
+    connection: &mut SqliteConnection,
+    seq: u64,
+    kept: Option<&[u8]>,
+    document: Option<&[u8]>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("INSERT OR REPLACE INTO details (seq, kept, document) VALUES ($1, $2, $3)")
+        .bind(number(seq))
+        .bind(kept.map(pack))
+        .bind(document.map(pack))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn settled(
+    connection: &mut SqliteConnection,
+    seq: u64,
+    (record, kept): (&Record, Option<&[u8]>),
+    known: &mut Known,
+) -> Result<(), sqlx::Error> {
+    let test = of_test(connection, known, &Named::of(record)).await?;
+    let words = &mut known.words;
+    let outcome = of_word(connection, words, record.outcome.as_str()).await?;
+    let verdict = of_word(connection, words, record.verdict.as_str()).await?;
+    let code = of_word(connection, words, record.code.as_str()).await?;
+    let seen_by = match record.seen_by {
+        Some(SeenBy::Idle) => Some(of_word(connection, words, "idle").await?),
+        Some(SeenBy::Poll) => Some(of_word(connection, words, "poll").await?),
+        None => None,
+    };
+    let columns = Columns::of(record);
+    let mut query = sqlx::query(
+        "INSERT OR REPLACE INTO probes (seq, id, test, due, started, accepted, seen, outcome, verdict, code, \
+         seen_by, resolution, round_trip, deferral, deadline, duplicates, flags, revised, control, \
+         dns, connect, tls, banner, ehlo, starttls, auth, mail, rcpt, data, transit) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
+         $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)",
+    )
+    .bind(number(seq))
+    .bind(record.id.as_bytes().as_slice())
+    .bind(test)
+    .bind(columns.due)
+    .bind(columns.started)
+    .bind(columns.accepted)
+    .bind(columns.seen)
+    .bind(outcome)
+    .bind(verdict)
+    .bind(code)
+    .bind(seen_by)
+    .bind(columns.resolution)
+    .bind(columns.round_trip)
+    .bind(columns.deferral)
+    .bind(columns.deadline)
+    .bind(columns.duplicates)
+    .bind(columns.flags)
+    .bind(columns.revised)
+    .bind(columns.control);
+    for phase in columns.phases {
+        query = query.bind(phase);
+    }
+    query.execute(&mut *connection).await?;
+    let document = serde_json::to_vec(record).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    detail(connection, seq, kept, Some(&document)).await?;
+    let day = columns.due.div_euclid(DAY);
+    if day < known.days_until {
+        sqlx::query(
+            "INSERT OR REPLACE INTO days (test, day, pass, warn, fail, unknown, outcomes, round_trips) \
+             VALUES ($1, $2, -1, 0, 0, 0, '{}', x'')",
+        )
+        .bind(test)
+        .bind(day)
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn abandoned(
+    connection: &mut SqliteConnection,
+    seq: u64,
+    reason: &str,
+    known: &mut Known,
+) -> Result<(), sqlx::Error> {
+    let words = &mut known.words;
+    let outcome = of_word(connection, words, "unfinished").await?;
+    let verdict = of_word(connection, words, Verdict::Unknown.as_str()).await?;
+    let code = of_word(connection, words, "interrupted").await?;
+    tracing::warn!(seq, "a probe in flight cannot be taken up: {reason}");
+    sqlx::query("UPDATE probes SET outcome = $2, verdict = $3, code = $4 WHERE seq = $1")
+        .bind(number(seq))
+        .bind(outcome)
+        .bind(verdict)
+        .bind(code)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("DELETE FROM details WHERE seq = $1")
+        .bind(number(seq))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn of_word(
+    connection: &mut SqliteConnection,
+    words: &mut Words,
+    text: &str,
+) -> Result<i64, sqlx::Error> {
+    if let Some(number) = words.numbers.get(text) {
+        return Ok(*number);
+    }
+    let row = sqlx::query("INSERT INTO words (text) VALUES ($1) RETURNING word")
+        .bind(text)
+        .fetch_one(connection)
+        .await?;
+    let number = row.try_get("word")?;
+    words.learn(text.to_owned(), number);
+    Ok(number)
+}
+
+async fn of_test(
+    connection: &mut SqliteConnection,
+    known: &mut Known,
+    test: &Named,
+) -> Result<i64, sqlx::Error> {
+    if let Some(number) = known.tests.get(&test.key) {
+        return Ok(*number);
+    }
+    let row = sqlx::query(
+        "INSERT INTO tests (route, name, payload, variant) VALUES ($1, $2, $3, $4) RETURNING test",
+    )
+    .bind(test.key.route.as_str())
+    .bind(&*test.key.test)
+    .bind(test.payload)
+    .bind(&test.variant)
+    .fetch_one(connection)
+    .await?;
+    let number = row.try_get("test")?;
+    known.tests.insert(test.key.clone(), number);
+    known.fresh.push(test.key.clone());
+    Ok(number)
+}
+
+/// The number of a test that has had a probe; of one that has not, which can only be of an older config.
+async fn of_key(
+    connection: &mut SqliteConnection,
+    known: &mut Known,
+    key: &TestKey,
+) -> Result<i64, sqlx::Error> {
+    let named = Named {
+        key: key.clone(),
+        payload: None,
+        variant: String::new(),
+    };
+    of_test(connection, known, &named).await
+}
