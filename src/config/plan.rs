@@ -58,6 +58,17 @@ pub struct Plan {
     pub service: ServicePlan,
 }
 
+impl Plan {
+    /// The longest that a probe may be in flight.
+    pub fn longest_flight(&self) -> Duration {
+        let routes = self.routes.values();
+        routes
+            .map(|route| route.deadline + route.defer_for + route.blind_grace)
+            .max()
+            .unwrap_or_default()
+    }
+}
+
 /// How names are looked up, and which blocklists are asked.
 #[derive(Clone, Debug, Default)]
 pub struct DnsPlan {

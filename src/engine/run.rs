@@ -30,20 +30,6 @@ use crate::probe::record::Record;
 /// meanwhile are found by their time of arrival.
 const OPENING: Duration = Duration::from_mins(1);
 
-/// Leftovers are older than any probe that may still be in flight; those of a drawn instance are nobody's own.
-fn sweep(plan: &Plan) -> Sweep {
-    let longest = plan
-        .routes
-        .values()
-        .map(|route| route.deadline + route.defer_for + route.blind_grace)
-        .max()
-        .unwrap_or_default();
-    Sweep {
-        own: plan.signing.instance.as_ref().map(|_| longest),
-        foreign: plan.signing.sweep_foreign.map(|after| after.max(longest)),
-    }
-}
-
 /// Runs an order. `stop` ends it early: what is known by then is in the records.
 pub async fn run(
     plan: &Plan,
@@ -99,7 +85,7 @@ async fn send_and_collect(
         .iter()
         .filter_map(|name| plan.mailboxes.get(*name))
         .cloned();
-    let who = (&identity.signer, sweep(plan));
+    let who = (&identity.signer, Sweep::of(plan));
     let traffic = Traffic::start(mailboxes, who, Ledger::new());
     let until = (!order.settle.is_zero()).then(|| Instant::now() + order.settle);
     let mut settling = Settling::until(until.map(Instant::into_std));

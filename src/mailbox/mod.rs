@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::plan::{Mailbox, Protocol, Security};
+use crate::config::plan::{Mailbox, Plan, Protocol, Security};
 use crate::net::dial;
 use crate::net::dns::{Dns, no_address};
 use crate::net::stream::Stream;
@@ -46,16 +46,28 @@ impl Interest {
     }
 }
 
-/// Which copies of earlier runs are taken away when a watcher leaves.
+/// What becomes of copies of earlier runs: taken away when a watcher leaves, or told of like any other.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sweep {
     /// Those of this instance, when older.
     pub own: Option<Duration>,
     /// Those of other instances of the same family, when older.
     pub foreign: Option<Duration>,
+    /// Those of this instance are told of, whenever a session begins and every hour, and left to whoever is told.
+    pub recall: bool,
 }
 
 impl Sweep {
+    /// Leftovers are older than any probe that may still be in flight; those of a drawn instance are nobody's own.
+    pub fn of(plan: &Plan) -> Self {
+        let longest = plan.longest_flight();
+        Self {
+            own: plan.signing.instance.as_ref().map(|_| longest),
+            foreign: plan.signing.sweep_foreign.map(|after| after.max(longest)),
+            recall: false,
+        }
+    }
+
     fn is_on(&self) -> bool {
         self.own.is_some() || self.foreign.is_some()
     }

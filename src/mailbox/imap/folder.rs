@@ -49,6 +49,8 @@ pub(super) struct Folder {
     pub(super) junk: bool,
     cursor: Option<Cursor>,
     looked: Option<Stamp>,
+    /// Older messages that were told of, by their UIDVALIDITY and UID.
+    recalled: BTreeSet<(u32, u32)>,
 }
 
 /// A message whose header was read.
@@ -67,6 +69,7 @@ impl Folder {
             junk,
             cursor: None,
             looked: None,
+            recalled: BTreeSet::new(),
         }
     }
 
@@ -183,6 +186,60 @@ impl Folder {
         });
         self.looked = Some(begun);
         Ok(something)
+    }
+
+    /// Reads a batch of older messages of the selected folder, `skipped` from its end on, and tells of those that are of our
+    /// own instance. How many of the batch are left where they are; `None`: there are no older ones.
+    pub(super) async fn read_back(
+        &mut self,
+        session: &mut Session,
+        (signer, wires): (&Signer, &Wires),
+        (status, skipped): (FolderStatus, u32),
+        begun: Stamp,
+    ) -> Result<Option<u32>, ImapError> {
+        let (Some(cursor), Some(end)) = (
+            self.cursor,
+            status.exists.checked_sub(skipped).filter(|end| *end > 0),
+        ) else {
+            return Ok(None);
+        };
+        let begin = end.saturating_sub(SWEPT - 1).max(1);
+        let command = format!(
+            "FETCH {begin}:{end} (UID INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER]<0.{HEADER_FETCHED}>)"
+        );
+        let mut ours = Vec::new();
+        session
+            .run(&command, |response| {
+                let Some(message) = Fetched::of(response) else {
+                    return;
+                };
+                let tag = recognise(message.bytes, signer).tag;
+                let is_ours = tag.is_some_and(|tag| tag.instance() == signer.instance());
+                let is_known = self.recalled.contains(&(cursor.validity, message.uid));
+                if is_ours && !is_known && message.uid < cursor.next {
+                    let header = Header {
+                        uid: message.uid,
+                        delivered_at: message.delivered_at,
+                        size: message.size,
+                        seen: Stamp::now(),
+                    };
+                    ours.push((header, true));
+                }
+            })
+            .await?;
+        for chunk in ours.chunks(BODIES_AT_ONCE) {
+            let by = (begun, SeenBy::Poll);
+            let mut found = self.read_bodies(session, signer, by, chunk).await?;
+            for sighting in &mut found {
+                // It may have come at any time before.
+                sighting.looked_before = None;
+            }
+            wires.sighted(&self.mailbox, found).await;
+        }
+        let told = ours.iter().map(|(header, _)| (cursor.validity, header.uid));
+        self.recalled.extend(told);
+        let told = u32::try_from(ours.len()).unwrap_or(u32::MAX);
+        Ok(Some((end - begin + 1).saturating_sub(told)))
     }
 
     /// The whole message decides: the header alone shows neither what is intact nor a tag that only the body carries.

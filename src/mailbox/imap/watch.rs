@@ -29,6 +29,10 @@ const IDLE_MOST: Duration = Duration::from_secs(290);
 const FASTEST: Duration = Duration::from_millis(20);
 /// A session that lasted so long was a good one: what breaks it is no reason to stay away longer.
 const STEADY: Duration = Duration::from_secs(5);
+/// Older messages are looked through this often for copies of our own.
+const READ_BACK: Duration = Duration::from_hours(1);
+/// So many newer messages of others are passed to get to them.
+const PASSED: u32 = 5000;
 /// A look that finds nothing announced still reads, every so often: a server may have forgotten to say EXISTS.
 const READ_ANYWAY: u32 = 10;
 
@@ -39,6 +43,7 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
         folders: Vec::new(),
         backlog: BTreeMap::new(),
         leaving: false,
+        back: Back::default(),
         mailbox,
         signer,
         sweep,
@@ -104,7 +109,19 @@ struct Watcher {
     folders: Vec<Folder>,
     backlog: Backlog,
     leaving: bool,
+    back: Back,
     wires: Wires,
+}
+
+/// How far the older messages were read.
+#[derive(Default)]
+struct Back {
+    /// When to begin anew; `None`: now.
+    again: Option<Instant>,
+    /// The folder to go on with.
+    folder: usize,
+    /// So many of its newest messages were passed.
+    skipped: u32,
 }
 
 impl Watcher {
@@ -119,6 +136,7 @@ impl Watcher {
         back_off: &mut BackOff,
     ) -> Result<(), Blindness> {
         self.open_folders(session).await?;
+        self.back = Back::default();
         let mut pace = Pace::new(self.mailbox.poll, FASTEST, Stamp::now().mono);
         pace.meet(session.peer());
         let opened = Stamp::now();
@@ -143,6 +161,10 @@ impl Watcher {
             self.clean_up(session).await?;
             if self.leaving {
                 return self.sweep_up(session).await;
+            }
+            if self.sweep.recall && self.read_back(session, begun).await? {
+                by = SeenBy::Poll;
+                continue;
             }
             by = self.wait(session, &pace, begun.mono).await?;
         }
@@ -242,6 +264,39 @@ impl Watcher {
                 }
             }
         }
+    }
+
+    /// Reads a batch of older messages, where that is due. Whether there are more.
+    async fn read_back(&mut self, session: &mut Session, begun: Stamp) -> Result<bool, Blindness> {
+        if self.back.again.is_some_and(|again| begun.mono < again) {
+            return Ok(false);
+        }
+        let first = self.folders.first().map(|first| Arc::clone(&first.name));
+        let Some(folder) = self.folders.get_mut(self.back.folder) else {
+            self.back = Back {
+                again: Some(begun.mono + READ_BACK),
+                ..Back::default()
+            };
+            return Ok(false);
+        };
+        let status = session.select(&folder.name).await?;
+        let left = folder
+            .read_back(
+                session,
+                (&self.signer, &self.wires),
+                (status, self.back.skipped),
+                begun,
+            )
+            .await?;
+        self.back.skipped += left.unwrap_or(PASSED);
+        if self.back.skipped >= PASSED {
+            self.back.folder += 1;
+            self.back.skipped = 0;
+        }
+        if let Some(first) = first.filter(|first| *first != folder.name) {
+            session.select(&first).await?;
+        }
+        Ok(true)
     }
 
     /// Takes away our leftovers among the newest messages of each folder.

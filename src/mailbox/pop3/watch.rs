@@ -212,7 +212,7 @@ impl Watcher {
         messages: &[(Listed, String)],
         begun: Stamp,
     ) -> Result<bool, Pop3Error> {
-        let is_awaited = self.wires.interest.borrow().oldest.is_some();
+        let is_awaited = self.wires.interest.borrow().oldest.is_some() || self.sweep.recall;
         let skipped = match (&self.known, is_awaited) {
             (Some(_), _) => 0,
             (None, true) => messages.len().saturating_sub(READ_BACK),
