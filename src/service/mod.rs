@@ -1,1 +1,3 @@
 //! Keeps testing: what is due when, how each test stands, who is told, and where that can be asked.
+
+pub mod notify;
