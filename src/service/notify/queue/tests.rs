@@ -9,7 +9,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn start() -> Stamp {
     Stamp {
         wall: "2026-01-01T22:30:00Z".parse().unwrap(),
-        mono: Instant::now(),
+        ..Stamp::now()
     }
 }
 
