@@ -11,6 +11,7 @@ use mailrobin::service::notify::{Letter, Report, courier};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::peer::{Does, Heard, Peer};
 use crate::stage::{notice, patience, webhook};
@@ -38,26 +39,26 @@ impl Post {
         }
     }
 
-    fn send(&self, id: i64, incident: u128, title: &str, severity: Severity) {
+    fn send(&self, id: u128, incident: u128, title: &str, severity: Severity) {
         let mut notice = notice(incident, title);
+        notice.id = Uuid::from_u128(id);
         notice.severity = severity;
         let letter = Letter {
-            id,
             notice,
             attempts: 0,
         };
         self.letters.try_send(letter).unwrap();
     }
 
-    /// Which of the outbox the next report is on, how often that was tried, and whether it has arrived.
-    async fn report(&mut self) -> (i64, u32, bool) {
+    /// Which notice the next report is on, how often that was tried, and whether it has arrived.
+    async fn report(&mut self) -> (u128, u32, bool) {
         match patience(self.reports.recv()).await.unwrap() {
-            Report::Delivered { id, attempts, .. } => (id, attempts, true),
+            Report::Delivered { id, attempts, .. } => (id.as_u128(), attempts, true),
             Report::Failed {
                 id, attempts, next, ..
             } => {
                 assert!(next.is_some(), "given up");
-                (id, attempts, false)
+                (id.as_u128(), attempts, false)
             }
         }
     }
@@ -133,8 +134,7 @@ async fn who_hangs_delays_nobody_else_and_can_be_stopped() {
     // While it hangs, it takes in more than its channel holds.
     for id in 2..=300 {
         let mut letter = Letter {
-            id,
-            notice: notice(1, "down"),
+            notice: notice(id, "down"),
             attempts: 0,
         };
         while let Err(mpsc::error::TrySendError::Full(back)) = stuck.letters.try_send(letter) {

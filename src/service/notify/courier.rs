@@ -23,8 +23,8 @@ pub enum Report {
     Delivered {
         /// The channel.
         alert: AlertName,
-        /// Its place in the outbox.
-        id: i64,
+        /// The notice's id.
+        id: Uuid,
         /// How often it was tried, this time included.
         attempts: u32,
     },
@@ -32,8 +32,8 @@ pub enum Report {
     Failed {
         /// The channel.
         alert: AlertName,
-        /// Its place in the outbox.
-        id: i64,
+        /// The notice's id.
+        id: Uuid,
         /// How often it was tried, this time included.
         attempts: u32,
         /// Why.
@@ -117,7 +117,7 @@ impl Courier {
         let name = alert.name.clone();
         let report = match delivered {
             Ok(said) => self.queue.delivered(incident).map(|(id, attempts)| {
-                tracing::info!(alert = %name, id, attempts, "told: {said}");
+                tracing::info!(alert = %name, %id, attempts, "told: {said}");
                 Report::Delivered {
                     alert: name,
                     id,
@@ -129,12 +129,12 @@ impl Courier {
                 failed.map(|failed| {
                     let (id, attempts, next) = (failed.id, failed.attempts, failed.next);
                     match next {
-                        None => tracing::error!(alert = %name, id, attempts, "given up: {error}"),
+                        None => tracing::error!(alert = %name, %id, attempts, "given up: {error}"),
                         Some(next) if worth_saying(attempts) => {
-                            tracing::warn!(alert = %name, id, attempts, %next, "not told: {error}");
+                            tracing::warn!(alert = %name, %id, attempts, %next, "not told: {error}");
                         }
                         Some(next) => {
-                            tracing::debug!(alert = %name, id, attempts, %next, "not told: {error}");
+                            tracing::debug!(alert = %name, %id, attempts, %next, "not told: {error}");
                         }
                     }
                     Report::Failed {

@@ -31,9 +31,7 @@ const RECHECK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mi
 /// A notice that is owed to a channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Letter {
-    /// Its place in the outbox.
-    pub id: i64,
-    /// What is to be told.
+    /// What is to be told; the outbox knows it by its id.
     pub notice: Notice,
     /// How often that was tried already.
     pub attempts: u32,
@@ -52,8 +50,8 @@ pub(super) enum Next {
 
 /// What came of a try that failed.
 pub(super) struct Failed {
-    /// Which of the outbox.
-    pub(super) id: i64,
+    /// The notice's id.
+    pub(super) id: Uuid,
     /// How often it was tried by now.
     pub(super) attempts: u32,
     /// When it is tried again at the earliest; `None`: it is given up.
@@ -63,7 +61,7 @@ pub(super) struct Failed {
 /// What one channel still has to deliver.
 pub(super) struct Queue {
     lanes: BTreeMap<Uuid, Lane>,
-    held: BTreeSet<i64>,
+    held: BTreeSet<Uuid>,
     arrivals: u64,
     rest_until: Option<Instant>,
     back_off: BackOff,
@@ -97,7 +95,7 @@ impl Queue {
 
     /// Takes a notice in; one that it has already is the same.
     pub(super) fn push(&mut self, letter: Letter) {
-        if !self.held.insert(letter.id) {
+        if !self.held.insert(letter.notice.id) {
             return;
         }
         self.arrivals += 1;
@@ -139,12 +137,12 @@ impl Queue {
         Some(&first.notice)
     }
 
-    /// It has arrived: its place in the outbox, and how often it was tried.
-    pub(super) fn delivered(&mut self, lane: Uuid) -> Option<(i64, u32)> {
+    /// It has arrived: the notice's id, and how often it was tried.
+    pub(super) fn delivered(&mut self, lane: Uuid) -> Option<(Uuid, u32)> {
         self.back_off.reset();
         self.rest_until = None;
         let letter = self.take_first(lane)?;
-        Some((letter.id, letter.attempts.saturating_add(1)))
+        Some((letter.notice.id, letter.attempts.saturating_add(1)))
     }
 
     /// It has not.
@@ -164,7 +162,7 @@ impl Queue {
         let first = lane.letters.front_mut()?;
         first.attempts = first.attempts.saturating_add(1);
         let mut failed = Failed {
-            id: first.id,
+            id: first.notice.id,
             attempts: first.attempts,
             next: None,
         };
@@ -181,7 +179,7 @@ impl Queue {
     fn take_first(&mut self, id: Uuid) -> Option<Letter> {
         let lane = self.lanes.get_mut(&id)?;
         let letter = lane.letters.pop_front()?;
-        self.held.remove(&letter.id);
+        self.held.remove(&letter.notice.id);
         lane.failures = 0;
         lane.rest_until = None;
         lane.back_off.reset();

@@ -21,13 +21,12 @@ fn nights() -> Quiet {
     }
 }
 
-fn letter(id: i64, incident: u128, severity: Severity, event: Event) -> Letter {
-    let mut notice = Notice::sample(Uuid::from_u128(1000), start().wall, "test");
+fn letter(id: u128, incident: u128, severity: Severity, event: Event) -> Letter {
+    let mut notice = Notice::sample(Uuid::from_u128(id), start().wall, "test");
     notice.severity = severity;
     notice.event = event;
     notice.incident = Some(Uuid::from_u128(incident));
     Letter {
-        id,
         notice,
         attempts: 0,
     }
@@ -42,10 +41,10 @@ fn queue(letters: impl IntoIterator<Item = Letter>) -> Queue {
 }
 
 /// Delivers what may go out, and says in which order it went.
-fn delivered(queue: &mut Queue, now: Stamp, quiet: Option<&Quiet>) -> Vec<i64> {
+fn delivered(queue: &mut Queue, now: Stamp, quiet: Option<&Quiet>) -> Vec<u128> {
     let mut ids = Vec::new();
     while let Next::Now(incident) = queue.next(now, quiet) {
-        ids.push(queue.delivered(incident).unwrap().0);
+        ids.push(queue.delivered(incident).unwrap().0.as_u128());
     }
     ids
 }
@@ -134,7 +133,7 @@ fn attempts_are_counted_on_and_after_three_days_it_is_given_up() {
     let incident = Uuid::from_u128(1);
     let mut now = start() + Duration::from_hours(72);
     let failed = queue.failed(incident, now, Again::Seldom).unwrap();
-    assert_eq!((failed.id, failed.attempts), (7, 41));
+    assert_eq!((failed.id.as_u128(), failed.attempts), (7, 41));
     assert!(failed.next.is_some());
     now = now + Duration::from_hours(1);
     let failed = queue.failed(incident, now, Again::Seldom).unwrap();
