@@ -1,5 +1,6 @@
 //! The command line: its types, and one file a command.
 
+mod alert;
 mod check;
 mod config;
 #[cfg(feature = "lab")]
@@ -135,6 +136,9 @@ enum Command {
     /// Look at the config
     #[command(subcommand)]
     Config(config::Config),
+    /// Try whether people are reached
+    #[command(subcommand)]
+    Alert(alert::Alert),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -174,6 +178,7 @@ impl Cli {
             Command::Explain(explain) => explain.run(&common),
             Command::Init(init) => init.run(&common),
             Command::Config(config) => config.run(&common),
+            Command::Alert(alert) => alert.run(&common).await,
             Command::Completions { shell } => completions(&common, shell),
             Command::Man => man(&common),
             #[cfg(feature = "lab")]

@@ -4,9 +4,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ring::rand::{SecureRandom, SystemRandom};
-
 use super::Interest;
+use crate::net::back_off;
 use crate::probe::facts::{Blindness, is_local};
 
 /// The first and the longest time between attempts to come back to a mailbox.
@@ -89,37 +88,30 @@ impl Pace {
     }
 }
 
-/// How long to stay away from a mailbox that cannot be read: longer each time, and not all watchers alike.
+/// How long to stay away from a mailbox that cannot be read.
 #[derive(Clone, Debug)]
-pub struct BackOff {
-    pause: Duration,
-}
+pub struct BackOff(back_off::BackOff);
 
 impl Default for BackOff {
     fn default() -> Self {
-        Self { pause: BACK_OFF.0 }
+        let (first, longest) = BACK_OFF;
+        Self(back_off::BackOff::new(first, longest))
     }
 }
 
 impl BackOff {
     /// It could be read again.
     pub fn reset(&mut self) {
-        *self = Self::default();
+        self.0.reset();
     }
 
-    /// The next pause, a quarter more or less, or what the server suggests; `None`: for good, because only a person can
-    /// mend it.
+    /// The next pause, or what the server suggests; `None`: for good, because only a person can mend it.
     pub fn next(&mut self, blindness: &Blindness) -> Option<Duration> {
-        if let Some(suggested) = suggested(&blindness.failure.what) {
-            return (!blindness.is_final).then_some(suggested);
+        if blindness.is_final {
+            return None;
         }
-        let mut byte = [0_u8];
-        // Without randomness the pause is only less spread.
-        let _ = SystemRandom::new().fill(&mut byte);
-        let [byte] = byte;
-        let pause = self.pause.mul_f64(0.75 + f64::from(byte) / 512.0);
-        self.pause = (self.pause * 2).min(BACK_OFF.1);
-        (!blindness.is_final).then_some(pause)
+        let suggested = suggested(&blindness.failure.what);
+        Some(suggested.unwrap_or_else(|| self.0.pause()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! DNS, TCP and TLS as steps that are timed and fail by themselves. Decides nothing about mail.
 
+pub mod back_off;
 pub mod blocklist;
 pub mod certificate;
 pub mod dial;

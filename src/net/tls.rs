@@ -105,6 +105,11 @@ impl Tls {
     }
 }
 
+/// What a client needs that speaks TLS by itself, for this trust.
+pub fn client_config(trust: &Trust) -> ClientConfig {
+    trusting(trust).with_no_client_auth()
+}
+
 fn trusting(trust: &Trust) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     match trust {
         Trust::System | Trust::Also(_) => building().with_root_certificates(roots(trust)),

@@ -7,12 +7,12 @@ use crate::judge::reason::human;
 use crate::probe::record::{AttemptRecord, CopyRecord, Record};
 
 /// `text` on one line, without characters that XML and YAML forbid, or that make a terminal or a viewer show something else.
-pub(super) fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     lines(text).replace('\n', " ")
 }
 
 /// The same with its line breaks kept.
-pub(super) fn lines(text: &str) -> String {
+pub(crate) fn lines(text: &str) -> String {
     let is_forbidden = |c: char| {
         (c.is_control() && c != '\n')
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
@@ -22,7 +22,7 @@ pub(super) fn lines(text: &str) -> String {
 }
 
 /// As much of `text` as fits into so many bytes, with a sign where something was left out.
-pub(super) fn cut(text: &str, limit: usize) -> Cow<'_, str> {
+pub(crate) fn cut(text: &str, limit: usize) -> Cow<'_, str> {
     const SIGN: &str = "…";
     if text.len() <= limit {
         return text.into();

@@ -1,7 +1,7 @@
 //! One file an output, all over the same records. Every writer matches every outcome and verdict: a new one breaks the
 //! build, not a report.
 
-mod account;
+pub(crate) mod account;
 pub mod document;
 pub mod github;
 pub mod human;

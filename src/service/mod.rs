@@ -1,3 +1,4 @@
 //! Keeps testing: what is due when, how each test stands, who is told, and where that can be asked.
 
+pub mod notify;
 pub mod status;

@@ -7,6 +7,8 @@ fn the_help_is_as_it_was_written() {
     let mut wrong = Vec::new();
     for command in [
         "",
+        "alert",
+        "alert test",
         "check",
         "config",
         "config check",
@@ -31,6 +33,7 @@ fn help_is_written_for_a_terminal_and_not_for_rustdoc() {
     for arguments in [
         &["--help"][..],
         &["-h"],
+        &["alert", "test", "--help"],
         &["check", "--help"],
         &["config", "--help"],
         &["explain", "--help"],
