@@ -46,7 +46,7 @@ pub struct Line {
 }
 
 /// When tests are due.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Timing {
     /// So often, at even distances.
     Every(Duration),
@@ -57,9 +57,18 @@ pub enum Timing {
 /// A pattern of the calendar, in a time zone.
 #[derive(Clone)]
 pub struct Cron {
+    text: Arc<str>,
     pattern: Arc<croner::Cron>,
     zone: TimeZone,
 }
+
+impl PartialEq for Cron {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.zone == other.zone
+    }
+}
+
+impl Eq for Cron {}
 
 impl Cron {
     /// Reads `*/10 8-18 * * MON-FRI`: minute, hour, day of month, month, day of week.
@@ -70,6 +79,7 @@ impl Cron {
             )
         })?;
         Ok(Self {
+            text: text.trim().into(),
             pattern: Arc::new(pattern),
             zone,
         })
@@ -90,7 +100,7 @@ impl Cron {
 
 impl fmt::Display for Cron {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.pattern.pattern)
+        f.write_str(&self.text)
     }
 }
 

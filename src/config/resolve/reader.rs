@@ -100,6 +100,16 @@ impl<'a> Reader<'a> {
         self.checked(text, duration)
     }
 
+    /// How many; none is no answer.
+    pub(super) fn count(&mut self, key: &str, count: Option<&At<u16>>) -> Option<u16> {
+        let count = count?;
+        if *count.value() == 0 {
+            let message = format!("`{key}` takes a whole number from 1 to {}", u16::MAX);
+            self.wrong(count.span(), message, None);
+        }
+        Some(*count.value())
+    }
+
     /// A text that may go into a line of a protocol.
     pub(super) fn line(&mut self, key: &str, text: &Text) -> Option<String> {
         self.checked(Some(text), |text| {

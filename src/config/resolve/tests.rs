@@ -3,18 +3,25 @@
 use std::fs;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::reader::Reader;
 use crate::config::diagnostic::suggest;
 use crate::config::file::{self, At, Text};
-use crate::config::plan::Test;
+use crate::config::plan::{Test, Timing};
 use crate::config::value::size;
 use crate::probe::outcome::Outcome;
 use crate::probe::payload::{Attached, Class, MOST_ATTACHED, Payload, Sample, Suite};
 
 impl Reader<'_> {
-    pub(super) fn tests(&mut self, tests: Option<&At<Vec<At<file::Test>>>>) -> Vec<Test> {
+    /// What is sent, and when, where a test says so itself.
+    pub(super) fn tests(
+        &mut self,
+        tests: Option<&At<Vec<At<file::Test>>>>,
+        zone: &TimeZone,
+    ) -> Vec<(Test, Option<Timing>)> {
         let Some(tests) = tests else {
-            return vec![Test::of(Payload::Plain)];
+            return vec![(Test::of(Payload::Plain), None)];
         };
         if tests.value().is_empty() {
             let help = "leave it out to send `plain`";
@@ -34,9 +41,11 @@ impl Reader<'_> {
         for keys in tests.value() {
             let expect = keys.value().expect.as_ref();
             let expect = expect.map(|expect| self.outcomes(expect));
+            let own = (keys.value().every.as_ref(), keys.value().cron.as_ref());
+            let timing = self.timing(own, zone);
             for test in self.test(keys, &listed) {
                 let expect = expect.clone().unwrap_or(test.expect);
-                read.push(Test { expect, ..test });
+                read.push((Test { expect, ..test }, timing.clone()));
             }
         }
         read
