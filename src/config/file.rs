@@ -251,10 +251,13 @@ pub struct Route {
     /// Names of those who are told; left out: all.
     pub alerts: Option<At<Vec<Text>>>,
     /// So many failures one after the other: Down, and the first notice.
+    #[schemars(range(min = 1))]
     pub fail_after: Option<At<u16>>,
     /// So many passes one after the other: Up again.
+    #[schemars(range(min = 1))]
     pub recover_after: Option<At<u16>>,
     /// After so many notices: Lost, and no more until it recovers.
+    #[schemars(range(min = 1))]
     pub max_alerts: Option<At<u16>>,
     /// How often a failure is told again; left out: with each further `fail_after` failures.
     pub remind_every: Option<Text>,

@@ -95,6 +95,7 @@ pub struct Service {
     /// PEM file of its private key.
     pub tls_key: Option<Text>,
     /// Probes in flight at once.
+    #[schemars(range(min = 1))]
     pub max_in_flight: Option<At<u16>>,
     /// How long a late copy still changes a probe's record.
     pub remember: Option<Text>,

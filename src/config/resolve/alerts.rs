@@ -59,9 +59,8 @@ impl Kind {
             "slack" | "teams" | "ntfy" | "pagerduty" | "alertmanager" => {
                 Some("a webhook with a template does it: kind = \"webhook\"")
             }
-            "sms" | "mail" => Some(
-                "a command does it, such as your provider's program or sendmail: kind = \"command\"",
-            ),
+            "sms" => Some("a command does it, or a webhook of your provider's"),
+            "mail" => Some("a command such as sendmail does it: kind = \"command\""),
             _ => None,
         }
     }

@@ -56,11 +56,7 @@ impl Reader<'_> {
         if !program.contains('/') || Path::new(program).is_absolute() {
             return program.to_owned();
         }
-        let path = self.folder.join(program);
-        std::path::absolute(&path)
-            .unwrap_or(path)
-            .display()
-            .to_string()
+        self.path(program).display().to_string()
     }
 
     /// A program takes any text but one with a NUL in it.

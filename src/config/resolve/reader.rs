@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,14 +100,10 @@ impl<'a> Reader<'a> {
         self.checked(text, duration)
     }
 
-    /// How many; none is no answer.
-    pub(super) fn count(&mut self, key: &str, count: Option<&At<u16>>) -> Option<u16> {
-        let count = count?;
-        if *count.value() == 0 {
-            let message = format!("`{key}` takes a whole number from 1 to {}", u16::MAX);
-            self.wrong(count.span(), message, None);
-        }
-        Some(*count.value())
+    /// A path in the config, which leads to the same place from wherever it is read.
+    pub(super) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = self.folder.join(path);
+        std::path::absolute(&path).unwrap_or(path)
     }
 
     /// A text that may go into a line of a protocol.

@@ -144,7 +144,7 @@ impl Reader<'_> {
             let tests = self.tests(place.pick(|r| &r.tests), &zone);
             let watch = self.watch(&place, file, (Some(&tests), &zone));
             routes.watches.insert(name.as_str().into(), watch.into());
-            let tests = tests.into_iter().map(|(test, _)| test).collect();
+            let tests = tests.into_iter().map(|timed| timed.test).collect();
             let route = self.route(&place, (gateway, mailbox), file, tests);
             let route = route.map(|route| (route.name.clone(), Arc::new(route)));
             routes.round_trips.extend(route);

@@ -296,8 +296,8 @@ impl Reader<'_> {
                 file: Some(path),
                 command: None,
             } => {
-                let path = self.folder.join(self.line("file", path)?);
-                Some(Secret::File(std::path::absolute(&path).unwrap_or(path)))
+                let path = self.line("file", path)?;
+                Some(Secret::File(self.path(path)))
             }
             Kept {
                 env: None,

@@ -20,10 +20,7 @@ impl Reader<'_> {
             return default;
         };
         let file = self.checked(keys.url.as_ref(), database);
-        let file = file.map(|file| {
-            let path = self.folder.join(file);
-            std::path::absolute(&path).unwrap_or(path)
-        });
+        let file = file.map(|file| self.path(file));
         let retention = self.duration(keys.retention.as_ref());
         let retention_failed = self.duration(keys.retention_failed.as_ref());
         StorePlan {
@@ -62,7 +59,7 @@ impl Reader<'_> {
             ("tls_cert", keys.tls_cert.as_ref()),
             ("tls_key", keys.tls_key.as_ref()),
         );
-        let max_in_flight = self.count("max_in_flight", keys.max_in_flight.as_ref());
+        let max_in_flight = keys.max_in_flight.as_ref();
         let remember = self.duration(keys.remember.as_ref());
         let every = self.duration(keys.heartbeat_every.as_ref());
         let heartbeat = keys.heartbeat.as_ref().and_then(|url| self.url(url));
@@ -70,7 +67,8 @@ impl Reader<'_> {
             listen,
             token: token.and_then(|token| self.secret(token)),
             tls,
-            max_in_flight: max_in_flight.map_or(default.max_in_flight, usize::from),
+            max_in_flight: max_in_flight
+                .map_or(default.max_in_flight, |count| usize::from(*count.value())),
             remember: remember.unwrap_or(default.remember),
             heartbeat: heartbeat.map(|url| Heartbeat {
                 url,

@@ -13,15 +13,22 @@ use crate::config::value::size;
 use crate::probe::outcome::Outcome;
 use crate::probe::payload::{Attached, Class, MOST_ATTACHED, Payload, Sample, Suite};
 
+/// A test, and when it is due if it says so itself.
+pub(super) struct Timed {
+    pub(super) test: Test,
+    pub(super) own: Option<Timing>,
+}
+
 impl Reader<'_> {
     /// What is sent, and when, where a test says so itself.
     pub(super) fn tests(
         &mut self,
         tests: Option<&At<Vec<At<file::Test>>>>,
         zone: &TimeZone,
-    ) -> Vec<(Test, Option<Timing>)> {
+    ) -> Vec<Timed> {
         let Some(tests) = tests else {
-            return vec![(Test::of(Payload::Plain), None)];
+            let test = Test::of(Payload::Plain);
+            return vec![Timed { test, own: None }];
         };
         if tests.value().is_empty() {
             let help = "leave it out to send `plain`";
@@ -45,7 +52,10 @@ impl Reader<'_> {
             let timing = self.timing(own, zone);
             for test in self.test(keys, &listed) {
                 let expect = expect.clone().unwrap_or(test.expect);
-                read.push((Test { expect, ..test }, timing.clone()));
+                read.push(Timed {
+                    test: Test { expect, ..test },
+                    own: timing.clone(),
+                });
             }
         }
         read
@@ -168,7 +178,7 @@ impl Reader<'_> {
         let name = path.file_name().map(|name| name.to_string_lossy().into());
         Some(Arc::new(Attached {
             name: name.unwrap_or_default(),
-            path,
+            path: self.path(text.value()),
             bytes,
         }))
     }

@@ -83,7 +83,7 @@ impl Reader<'_> {
             let cron = Cron::parse(text, zone.clone())?;
             match cron.after(Stamp::now().wall) {
                 Some(_) => Ok(cron),
-                None => Err(format!("no day or hour is ever like {text:?}")),
+                None => Err(format!("no moment to come is like {text:?}")),
             }
         })
     }

@@ -103,7 +103,7 @@ impl Reader<'_> {
             self.wrong(key.span(), message, None);
             return None;
         }
-        let files = [chain, key].map(|file| self.folder.join(file.value()));
+        let files = [chain, key].map(|file| self.path(file.value()));
         Some(Arc::new(ClientCertificate {
             files,
             chain: pem,

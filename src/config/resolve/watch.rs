@@ -9,10 +9,11 @@ use jiff::tz::TimeZone;
 use super::program::Keys;
 use super::reader::Reader;
 use super::routes::Place;
+use super::tests::Timed;
 use super::timing::Rhythm;
 use crate::config::diagnostic::suggest;
 use crate::config::file::{self, At, File, Text};
-use crate::config::plan::{Line, Policy, Recovery, Test, Timing, Watch};
+use crate::config::plan::{Line, Policy, Recovery, Watch};
 use crate::config::value::Rate;
 use crate::probe::name::{AlertName, RouteName};
 use crate::probe::payload::Class;
@@ -31,7 +32,7 @@ impl Reader<'_> {
         &mut self,
         place: &Place<'_>,
         file: &File,
-        (tests, zone): (Option<&[(Test, Option<Timing>)]>, &TimeZone),
+        (tests, zone): (Option<&[Timed]>, &TimeZone),
     ) -> Watch {
         let rhythm = self.rhythm(place, zone);
         let enabled = place.pick(|r| &r.enabled);
@@ -52,14 +53,13 @@ impl Reader<'_> {
 
     fn policy(&mut self, place: &Place<'_>, file: &File) -> Policy {
         let default = Policy::default();
-        let mut count = |key, count| self.count(key, count).map(u32::from);
+        let count = |count: Option<&At<u16>>, default| {
+            count.map_or(default, |count| u32::from(*count.value()))
+        };
         Policy {
-            fail_after: count("fail_after", place.pick(|r| &r.fail_after))
-                .unwrap_or(default.fail_after),
-            recover_after: count("recover_after", place.pick(|r| &r.recover_after))
-                .unwrap_or(default.recover_after),
-            max_alerts: count("max_alerts", place.pick(|r| &r.max_alerts))
-                .unwrap_or(default.max_alerts),
+            fail_after: count(place.pick(|r| &r.fail_after), default.fail_after),
+            recover_after: count(place.pick(|r| &r.recover_after), default.recover_after),
+            max_alerts: count(place.pick(|r| &r.max_alerts), default.max_alerts),
             remind_every: self.duration(place.pick(|r| &r.remind_every)),
             depends_on: self.depends_on(place, file),
         }
@@ -156,7 +156,7 @@ impl Reader<'_> {
 }
 
 /// What is sent together: tests that are due at the same times.
-fn lines(rhythm: Rhythm, tests: Option<&[(Test, Option<Timing>)]>) -> Vec<Line> {
+fn lines(rhythm: Rhythm, tests: Option<&[Timed]>) -> Vec<Line> {
     let Some(tests) = tests else {
         return vec![Line {
             timing: rhythm.harmless,
@@ -165,7 +165,7 @@ fn lines(rhythm: Rhythm, tests: Option<&[(Test, Option<Timing>)]>) -> Vec<Line> 
         }];
     };
     let mut lines: Vec<Line> = Vec::new();
-    for (index, (test, own)) in tests.iter().enumerate() {
+    for (index, Timed { test, own }) in tests.iter().enumerate() {
         let is_harmless = test.sample.payload.class() == Class::Harmless;
         let rhythm = if is_harmless {
             &rhythm.harmless
@@ -186,3 +186,6 @@ fn lines(rhythm: Rhythm, tests: Option<&[(Test, Option<Timing>)]>) -> Vec<Line> 
     }
     lines
 }
+
+#[cfg(test)]
+mod tests;
