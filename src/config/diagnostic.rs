@@ -1,12 +1,13 @@
 //! What is wrong with a config, and where: shown with file, line, column and the line itself, secrets on it masked.
 
+mod mask;
+
 use std::fmt;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-/// Keys whose values never appear in a diagnostic.
-const SECRET_KEYS: &[&str] = &["password", "key", "token", "url", "client_key"];
+use mask::{masked, stars};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,72 +54,6 @@ impl Source {
             self.masked.replace_range(span, &stars);
         }
     }
-}
-
-/// `text` with the values of secret keys masked, byte for byte, as far as can be told without parsing: to the end of
-/// the line, or of the multi-line string or array that begins there. One that says where the secret is kept stays.
-fn masked(text: &str) -> String {
-    let mut masked = String::with_capacity(text.len());
-    let mut open: Option<&str> = None;
-    for line in text.split_inclusive('\n') {
-        if let Some(end) = open {
-            masked.push_str(&stars(line));
-            if line.contains(end) {
-                open = None;
-            }
-            continue;
-        }
-        let at = SECRET_KEYS
-            .iter()
-            .filter_map(|key| value_of(line, key))
-            .min();
-        let (head, value) = line.split_at(at.unwrap_or(line.len()));
-        let given = value.trim_start();
-        let kept = given.strip_prefix('{').is_some_and(|rest| {
-            let rest = rest.trim_start();
-            ["env", "file", "command"]
-                .iter()
-                .any(|kind| rest.starts_with(kind))
-        });
-        if kept {
-            masked.push_str(line);
-            continue;
-        }
-        open = [("\"\"\"", "\"\"\""), ("'''", "'''"), ("[", "]")]
-            .into_iter()
-            .find(|(begin, end)| {
-                given
-                    .strip_prefix(begin)
-                    .is_some_and(|rest| !rest.contains(end))
-            })
-            .map(|(_, end)| end);
-        masked.push_str(head);
-        masked.push_str(&stars(value));
-    }
-    masked
-}
-
-fn stars(text: &str) -> String {
-    text.bytes()
-        .map(|byte| {
-            if byte.is_ascii_whitespace() {
-                char::from(byte)
-            } else {
-                '*'
-            }
-        })
-        .collect()
-}
-
-/// Where the value of `key` begins on `line`.
-fn value_of(line: &str, key: &str) -> Option<usize> {
-    line.match_indices(key).find_map(|(at, _)| {
-        let before = line.get(..at)?.chars().next_back();
-        let is_word = before.is_none_or(|c| !(c.is_alphanumeric() || c == '_' || c == '-'));
-        let after = line.get(at + key.len()..)?;
-        let rest = after.trim_start_matches(['"', '\'', ' ', '\t']);
-        (is_word && rest.starts_with('=')).then(|| line.len() - rest.len() + 1)
-    })
 }
 
 /// Every finding about one config.

@@ -1,6 +1,8 @@
 //! The config file as it is written. These types are the one source of its keys: the reader checks against their JSON
 //! Schema, so that a key exists where a field does.
 
+mod service;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +13,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
+
+pub use service::{Alert, Maintenance, Recovery, Service, Store};
 
 /// The JSON Schema of a config, from the types below.
 pub fn schema() -> serde_json::Value {
@@ -70,6 +74,12 @@ pub struct File {
     pub mailboxes: Tables<Mailbox>,
     /// Mail paths under test.
     pub routes: Tables<Route>,
+    /// Who is told when something fails, and how.
+    pub alerts: Tables<Alert>,
+    /// Where `run` keeps its history, and for how long.
+    pub store: Option<At<Store>>,
+    /// Where `run` can be asked, and its bounds.
+    pub service: Option<At<Service>>,
 }
 
 /// How tags are signed.
@@ -222,6 +232,39 @@ pub struct Route {
     pub authentication: Option<BTreeMap<String, Text>>,
     /// What is sent, and what is expected of it.
     pub tests: Option<At<Vec<At<Test>>>>,
+    /// Whether `run` tests it.
+    pub enabled: Option<At<bool>>,
+    /// How often `run` sends harmless tests.
+    pub every: Option<Text>,
+    /// How often it sends all others.
+    pub every_harmful: Option<Text>,
+    /// Instead of `every`: minute, hour, day of month, month, day of week, like `*/10 8-18 * * MON-FRI`.
+    pub cron: Option<Text>,
+    /// The time zone that `cron` and `maintenance` go by, like `Europe/Berlin`; left out: the system's.
+    pub timezone: Option<Text>,
+    /// How often harmless tests are repeated from the first failure on.
+    pub every_when_down: Option<Text>,
+    /// How often anything is tested once the route is Lost.
+    pub every_when_lost: Option<Text>,
+    /// Times in which nothing is tested and nobody told.
+    pub maintenance: Option<At<Vec<At<Maintenance>>>>,
+    /// Names of those who are told; left out: all.
+    pub alerts: Option<At<Vec<Text>>>,
+    /// So many failures one after the other: Down, and the first notice.
+    #[schemars(range(min = 1))]
+    pub fail_after: Option<At<u16>>,
+    /// So many passes one after the other: Up again.
+    #[schemars(range(min = 1))]
+    pub recover_after: Option<At<u16>>,
+    /// After so many notices: Lost, and no more until it recovers.
+    #[schemars(range(min = 1))]
+    pub max_alerts: Option<At<u16>>,
+    /// How often a failure is told again; left out: with each further `fail_after` failures.
+    pub remind_every: Option<Text>,
+    /// While that route is Down, this one tells nobody.
+    pub depends_on: Option<Text>,
+    /// What is run when it goes Down.
+    pub recovery: Option<At<Recovery>>,
 }
 
 /// A payload and what is expected of it.
@@ -240,6 +283,10 @@ pub struct Test {
     pub file: Option<Text>,
     /// The outcomes that are right.
     pub expect: Option<At<Vec<Text>>>,
+    /// How often `run` sends it, instead of as the route says.
+    pub every: Option<Text>,
+    /// The same by the calendar.
+    pub cron: Option<Text>,
 }
 
 /// A secret, or where it is kept.

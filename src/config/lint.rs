@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::diagnostic::Diagnostics;
-use super::file::{At, File, SecretKeys, Text};
+use super::file::{self, At, File, SecretKeys, Text};
 use super::plan::{Plan, Route};
 use crate::probe::payload::Class;
 
@@ -34,6 +34,7 @@ pub(super) fn lint(file: &File, plan: &Plan, others_can_read: bool, found: &mut 
             own_account(route, table.span(), found);
             own_filter(route, table.span(), found);
         }
+        sleeping_dependency(table.value(), file, plan, found);
     }
     if others_can_read {
         for span in literal_secrets(file) {
@@ -78,12 +79,43 @@ fn own_filter(route: &Route, span: Range<usize>, found: &mut Diagnostics) {
     }
 }
 
-/// Passwords of servers on this machine alone, such as the lab's, are none to hide.
-fn literal_secrets(file: &File) -> Vec<Range<usize>> {
-    let is_away = |host: &Option<Text>| {
-        let host = host.as_ref().map(|host| host.value().as_str());
-        !host.is_some_and(|host| host == "localhost" || host == "::1" || host.starts_with("127."))
+/// What is not tested is never Down, so that it holds nothing back.
+fn sleeping_dependency(route: &file::Route, file: &File, plan: &Plan, found: &mut Diagnostics) {
+    let defaults = file.defaults.as_ref().map(At::value);
+    let of_defaults = defaults.and_then(|defaults| defaults.depends_on.as_ref());
+    let Some(text) = route.depends_on.as_ref().or(of_defaults) else {
+        return;
     };
+    let target = plan.watches.get(&text.value().as_str().into());
+    if target.is_some_and(|target| !target.enabled) {
+        let message = format!(
+            "`{}` is not enabled, so it is never Down and this changes nothing",
+            text.value()
+        );
+        found.warn(text.span(), message, Some("leave one of both out".into()));
+    }
+}
+
+/// What could be a secret by its name.
+const SECRET_NAMES: &[&str] = &[
+    "auth",
+    "cookie",
+    "credential",
+    "key",
+    "pass",
+    "secret",
+    "sign",
+    "token",
+];
+
+fn is_here(host: &str) -> bool {
+    host == "localhost" || ["::1", "[::1]"].contains(&host) || host.starts_with("127.")
+}
+
+/// Passwords of servers on this machine alone, such as the lab's, are none to hide; nor is a header field or a variable
+/// that does not sound like one.
+fn literal_secrets(file: &File) -> Vec<Range<usize>> {
+    let is_away = |host: &Option<Text>| !host.as_ref().is_some_and(|host| is_here(host.value()));
     let gateways = file.gateways.values().map(At::value);
     let gateways = gateways
         .filter(|it| is_away(&it.host))
@@ -93,7 +125,35 @@ fn literal_secrets(file: &File) -> Vec<Range<usize>> {
         .filter(|it| is_away(&it.host))
         .map(|it| it.password.as_ref());
     let key = file.signing.as_ref().map(|it| it.value().key.as_ref());
-    let secrets = gateways.chain(mailboxes).chain(key).flatten();
+    let service = file.service.as_ref().map(At::value);
+    let token = service.map(|it| it.token.as_ref());
+    let alerts = || file.alerts.values().map(At::value);
+    let heartbeat = service.and_then(|it| it.heartbeat.as_ref());
+    let urls = alerts().filter_map(|it| it.url.as_ref()).chain(heartbeat);
+    let urls = urls.filter(|url| is_url_away(url.value())).map(Some);
+    let routes = file.routes.values().chain(&file.defaults).map(At::value);
+    let recoveries = routes.filter_map(|it| it.recovery.as_ref());
+    let named = recoveries
+        .filter_map(|it| it.value().env.as_ref())
+        .chain(alerts().flat_map(|it| [&it.headers, &it.env]).flatten())
+        .flatten()
+        .filter(|(name, _)| {
+            let name = name.to_ascii_lowercase();
+            SECRET_NAMES.iter().any(|word| name.contains(word))
+        })
+        .map(|(_, value)| Some(value));
+    let secrets = gateways.chain(mailboxes).chain(key).chain(token);
+    let secrets = secrets.chain(urls).chain(named).flatten();
     let literal = |secret: &&At<SecretKeys>| matches!(secret.value(), SecretKeys::Literal(_));
     secrets.filter(literal).map(At::span).collect()
+}
+
+fn is_url_away(url: &SecretKeys) -> bool {
+    match url {
+        SecretKeys::Literal(text) => {
+            let url = reqwest::Url::parse(text).ok();
+            !url.is_some_and(|url| url.host_str().is_some_and(is_here))
+        }
+        SecretKeys::Kept(_) => false,
+    }
 }

@@ -9,6 +9,7 @@ pub mod plan;
 mod resolve;
 pub mod secret;
 mod show;
+pub mod template;
 pub mod value;
 
 use std::os::unix::fs::PermissionsExt;

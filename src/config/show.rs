@@ -1,11 +1,14 @@
 //! The plan as a config again: defaults filled in, secrets hidden.
 
+mod service;
+
 use std::fmt;
+use std::sync::Arc;
 
 use toml::{Table, Value};
 
 use super::plan::{
-    DnsPlan, Endpoint, Gateway, Login, Mailbox, Ping, PingServer, Plan, Route, Trust,
+    DnsPlan, Endpoint, Gateway, Login, Mailbox, Ping, PingServer, Plan, Route, Trust, Watch,
 };
 use super::secret::Secret;
 use super::value::written;
@@ -42,11 +45,25 @@ impl fmt::Display for Plan {
         let routes = self
             .routes
             .iter()
-            .map(|(name, it)| (name.to_string(), route(it).into()));
+            .map(|(name, it)| (name.to_string(), route(it, self.watches.get(name))));
         let pings = self.pings.iter();
-        let pings = pings.map(|(name, it)| (name.to_string(), ping(it).into()));
-        let routes = routes.chain(pings);
+        let pings = pings.map(|(name, it)| (name.to_string(), ping(it)));
+        let routes = routes.chain(pings).map(|(name, mut table)| {
+            let name_of = name.as_str().into();
+            let tests = self.routes.get(&name_of).map_or(&[][..], |it| &it.tests);
+            if let Some(watch) = self.watches.get(&name_of) {
+                service::watch(&mut table, watch, tests, !self.alerts.is_empty());
+            }
+            (name, Value::Table(table))
+        });
         file.insert("routes".into(), Value::Table(routes.collect()));
+        if !self.alerts.is_empty() {
+            let alerts = self.alerts.iter();
+            let alerts = alerts.map(|(name, it)| (name.to_string(), service::alert(it).into()));
+            file.insert("alerts".into(), Value::Table(alerts.collect()));
+        }
+        file.insert("store".into(), service::store(&self.store).into());
+        file.insert("service".into(), service::service(&self.service).into());
         f.write_str(
             toml::to_string_pretty(&file)
                 .map_err(|_| fmt::Error)?
@@ -125,15 +142,11 @@ fn gateway(gateway: &Gateway) -> Table {
         "connections",
         Some(i64::from(gateway.connections)),
     );
-    let rate = gateway.rate.map(|rate| {
-        let unit = match rate.per.as_secs() {
-            1 => 's',
-            60 => 'm',
-            _ => 'h',
-        };
-        format!("{}/{unit}", rate.count)
-    });
-    put(&mut table, "rate", rate);
+    put(
+        &mut table,
+        "rate",
+        gateway.rate.map(|rate| rate.to_string()),
+    );
     table
 }
 
@@ -156,7 +169,7 @@ fn mailbox(mailbox: &Mailbox) -> Table {
     table
 }
 
-fn route(route: &Route) -> Table {
+fn route(route: &Route, watch: Option<&Arc<Watch>>) -> Table {
     let mut table = Table::new();
     put(&mut table, "gateway", Some(route.gateway.name.as_str()));
     put(&mut table, "mailbox", Some(route.mailbox.name.as_str()));
@@ -199,7 +212,7 @@ fn route(route: &Route) -> Table {
             .map(|(method, result)| (method.clone(), result.clone().into()));
         table.insert("authentication".into(), Value::Table(wanted.collect()));
     }
-    let tests = route.tests.iter().map(|test| {
+    let tests = route.tests.iter().enumerate().map(|(index, test)| {
         let mut table = Table::new();
         let Sample {
             payload,
@@ -221,6 +234,9 @@ fn route(route: &Route) -> Table {
             .map(|outcome| outcome.as_str().to_owned())
             .collect();
         put(&mut table, "expect", (!expect.is_empty()).then_some(expect));
+        if let Some(watch) = watch {
+            service::put_own_timing(&mut table, watch, &route.tests, index);
+        }
         Value::Table(table)
     });
     table.insert("tests".into(), Value::Array(tests.collect()));

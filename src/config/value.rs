@@ -1,5 +1,6 @@
 //! Values that a config, or a command line, writes as text: durations, sizes, rates, zones and addresses.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -49,9 +50,9 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Reads `60/m`; the unit is `s`, `m` or `h`.
+    /// Reads `60/m`; the unit is `s`, `m`, `h` or `d`.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a rate: write it like \"60/m\" (s, m or h)");
+        let wrong = || format!("{text:?} is not a rate: write it like \"60/m\" (s, m, h or d)");
         let (count, unit) = text.split_once('/').ok_or_else(wrong)?;
         let count = count
             .trim()
@@ -63,6 +64,7 @@ impl Rate {
             "s" => Duration::from_secs(1),
             "m" => Duration::from_mins(1),
             "h" => Duration::from_hours(1),
+            "d" => Duration::from_hours(24),
             _ => return Err(wrong()),
         };
         Ok(Self { count, per })
@@ -71,6 +73,18 @@ impl Rate {
     /// The shortest time between two that keeps the rate.
     pub fn spacing(self) -> Duration {
         self.per / self.count
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.per.as_secs() {
+            1 => 's',
+            60 => 'm',
+            3600 => 'h',
+            _ => 'd',
+        };
+        write!(f, "{}/{unit}", self.count)
     }
 }
 
@@ -129,7 +143,13 @@ mod tests {
             Rate::parse("120/m").map(Rate::spacing),
             Ok(Duration::from_millis(500))
         );
-        for wrong in ["60", "0/m", "1/d", "m/1"] {
+        for text in ["3/s", "60/m", "3/h", "1/d"] {
+            assert_eq!(
+                Rate::parse(text).map(|rate| rate.to_string()),
+                Ok(text.into())
+            );
+        }
+        for wrong in ["60", "0/m", "1/w", "m/1"] {
             assert!(Rate::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -71,9 +71,17 @@ fn what_the_full_sample_gives_as_defaults_are_the_defaults() {
     let full = example("mailrobin.toml");
     let (rest, ping) = full.split_once("[routes.greeting]\n").unwrap();
     assert_eq!(shown(rest), shown(&example("minimal.toml")));
-    let needed = "kind = \"ping\"\ngateway = \"edge\"\n";
-    assert!(ping.contains(needed));
-    let shortest = format!("{rest}[routes.greeting]\n{needed}");
+    let mut shortest = format!("{rest}[routes.greeting]\n");
+    for needed in [
+        "kind = \"ping\"\ngateway = \"edge\"\n",
+        "[alerts.oncall]\n",
+        "kind = \"webhook\"\nurl = { env = \"ALERT_URL\" }\n",
+        "[alerts.script]\n",
+        "kind = \"command\"\ncommand = [\"/usr/local/bin/tell-somebody\"]\n",
+    ] {
+        assert!(ping.contains(needed), "{needed}");
+        shortest += needed;
+    }
     assert_eq!(shown(&full), shown(&shortest));
 }
 
@@ -131,6 +139,15 @@ fn each_option_that_is_switched_off_can_be_switched_on() {
         } else if option.starts_with("client_key") {
             text = text.replace("#client_cert = ", "client_cert = ");
         }
+        // The calendar stands in the place of an interval.
+        if option.starts_with("cron") {
+            text = text.replace("\nevery = \"15m\"", "");
+        }
+        if option.starts_with("tls_cert") {
+            text = text.replace("#tls_key = ", "tls_key = ");
+        } else if option.starts_with("tls_key") {
+            text = text.replace("#tls_cert = ", "tls_cert = ");
+        }
         // A domain stands in the place of a host.
         if option.starts_with("domain") {
             text = text.replace("host = \"mx.example.com\"\n", "");
@@ -139,11 +156,12 @@ fn each_option_that_is_switched_off_can_be_switched_on() {
         bed.write("ca.pem", CA);
         bed.write("client.pem", &cert.pem());
         bed.write("client.key", &signing_key.serialize_pem());
+        bed.write("alert.jinja", "{{ reason | tojson }}");
         let output = bed.run(&["config", "check"]);
         assert_eq!(code(&output), 0, "{option}: {}", err(&output));
         count += 1;
     }
-    assert!(count > 8, "{count} options");
+    assert!(count > 30, "{count} options");
 }
 
 /// The keys of each kind of table, as the config's own types have them.
@@ -179,6 +197,9 @@ fn the_full_sample_knows_every_key() {
     all(&["[gateways.edge]"], "Gateway");
     all(&["[mailboxes.returns]"], "Mailbox");
     all(&["[routes.inbound]", "[routes.greeting]"], "Route");
+    all(&["[alerts.oncall]", "[alerts.script]"], "Alert");
+    all(&["[store]"], "Store");
+    all(&["[service]"], "Service");
     for key in keys("/properties") {
         assert!(
             text.iter().any(|line| line.starts_with(&format!("[{key}"))),

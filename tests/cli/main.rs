@@ -27,6 +27,7 @@ mod readme;
 mod reports;
 mod schema;
 mod secrets;
+mod service_config;
 mod settle;
 mod words;
 mod writers;

@@ -49,6 +49,13 @@ pub struct ServicePlan {
     pub heartbeat: Option<Heartbeat>,
 }
 
+impl ServicePlan {
+    /// Whether others than this machine can reach an address, so that they must show the token.
+    pub fn is_open(listen: SocketAddr) -> bool {
+        !listen.ip().to_canonical().is_loopback()
+    }
+}
+
 /// A dead man's switch: whoever is called here raises an alarm when the calls stop.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use croner::errors::CronError;
 use jiff::Timestamp;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
@@ -46,7 +47,7 @@ pub struct Line {
 }
 
 /// When tests are due.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Timing {
     /// So often, at even distances.
     Every(Duration),
@@ -57,19 +58,37 @@ pub enum Timing {
 /// A pattern of the calendar, in a time zone.
 #[derive(Clone)]
 pub struct Cron {
+    text: Arc<str>,
     pattern: Arc<croner::Cron>,
     zone: TimeZone,
 }
 
+impl PartialEq for Cron {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.zone == other.zone
+    }
+}
+
+impl Eq for Cron {}
+
 impl Cron {
     /// Reads `*/10 8-18 * * MON-FRI`: minute, hour, day of month, month, day of week.
     pub fn parse(text: &str, zone: TimeZone) -> Result<Self, String> {
-        let pattern: croner::Cron = text.parse().map_err(|error: croner::errors::CronError| {
-            format!(
-                "{text:?} is no cron pattern: {error}; write one like \"*/10 8-18 * * MON-FRI\""
-            )
+        let pattern = text.parse().map_err(|error: CronError| {
+            let why = match error {
+                CronError::InvalidPattern(why)
+                | CronError::IllegalCharacters(why)
+                | CronError::ComponentError(why) => why,
+                CronError::EmptyPattern
+                | CronError::InvalidDate
+                | CronError::InvalidTime
+                | CronError::TimeSearchLimitExceeded => error.to_string(),
+            };
+            let why = why.trim_end_matches('.');
+            format!("{text:?} is no cron pattern ({why}): write one like \"*/10 8-18 * * MON-FRI\"")
         })?;
         Ok(Self {
+            text: text.trim().into(),
             pattern: Arc::new(pattern),
             zone,
         })
@@ -90,7 +109,7 @@ impl Cron {
 
 impl fmt::Display for Cron {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.pattern.pattern)
+        f.write_str(&self.text)
     }
 }
 

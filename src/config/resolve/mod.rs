@@ -1,11 +1,16 @@
 //! The second reading: values checked, names resolved, defaults filled in.
 
+mod alerts;
 mod ping;
+mod program;
 mod reader;
 mod routes;
 mod servers;
+mod service;
 mod tests;
+mod timing;
 mod trust;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +18,7 @@ use std::sync::Arc;
 
 use super::diagnostic::Diagnostics;
 use super::file::{At, File, Tables};
-use super::plan::{Plan, ServicePlan, StorePlan};
+use super::plan::Plan;
 use reader::Reader;
 
 /// The plan, as far as the file allows one; what it does not is in `found`.
@@ -23,7 +28,10 @@ pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Op
     let gateways = named(&file.gateways, |name, table| reader.gateway(name, table));
     let mailboxes = named(&file.mailboxes, |name, table| reader.mailbox(name, table));
     let signing = reader.signing(file.signing.as_ref());
-    let (routes, pings) = reader.routes(file, &gateways, &mailboxes);
+    let routes = reader.routes(file, &gateways, &mailboxes);
+    let alerts = named(&file.alerts, |name, table| reader.alert(name, table));
+    let store = reader.store(file.store.as_ref());
+    let service = reader.service(file.service.as_ref());
     if file.routes.is_empty() {
         let help = "add [routes.NAME] with gateway, mailbox, from, to and tests";
         reader.absent(
@@ -43,12 +51,15 @@ pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Op
             .into_values()
             .map(|it| (it.name.clone(), it))
             .collect(),
-        routes,
-        pings,
-        watches: BTreeMap::new(),
-        alerts: BTreeMap::new(),
-        store: StorePlan::default(),
-        service: ServicePlan::default(),
+        routes: routes.round_trips,
+        pings: routes.pings,
+        watches: routes.watches,
+        alerts: alerts
+            .into_values()
+            .map(|it| (it.name.clone(), it))
+            .collect(),
+        store,
+        service,
     })
 }
 

@@ -74,6 +74,7 @@ fn of_messages(keys: &file::Route) -> impl Iterator<Item = (&'static str, Range<
         ("authserv_ids", keys.authserv_ids.as_ref().map(At::span)),
         ("authentication", results.map(At::span)),
         ("tests", keys.tests.as_ref().map(At::span)),
+        ("every_harmful", keys.every_harmful.as_ref().map(At::span)),
     ]
     .into_iter()
     .filter_map(|(key, span)| Some((key, span?)))

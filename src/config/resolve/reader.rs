@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,6 +98,12 @@ impl<'a> Reader<'a> {
 
     pub(super) fn duration(&mut self, text: Option<&Text>) -> Option<Duration> {
         self.checked(text, duration)
+    }
+
+    /// A path in the config, which leads to the same place from wherever it is read.
+    pub(super) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = self.folder.join(path);
+        std::path::absolute(&path).unwrap_or(path)
     }
 
     /// A text that may go into a line of a protocol.

@@ -10,7 +10,9 @@ use lettre::Address;
 use super::reader::{Reader, is_on};
 use crate::config::diagnostic::suggest;
 use crate::config::file::{self, At, File, Text};
-use crate::config::plan::{DEFAULT_MARKS, DEFAULT_SUBJECT, Gateway, Mailbox, Ping, Route};
+use crate::config::plan::{
+    DEFAULT_MARKS, DEFAULT_SUBJECT, Gateway, Mailbox, Ping, Route, Test, Watch,
+};
 use crate::probe::name::{MailboxName, RouteName};
 use crate::probe::{message, tag};
 
@@ -80,19 +82,24 @@ impl<'a> Place<'a> {
     }
 }
 
+/// The routes of either kind, and how each of them is watched.
+#[derive(Default)]
+pub(super) struct Routes {
+    pub(super) round_trips: BTreeMap<RouteName, Arc<Route>>,
+    pub(super) pings: BTreeMap<RouteName, Arc<Ping>>,
+    pub(super) watches: BTreeMap<RouteName, Arc<Watch>>,
+}
+
 impl Reader<'_> {
     pub(super) fn routes(
         &mut self,
         file: &File,
         gateways: &BTreeMap<String, Arc<Gateway>>,
         mailboxes: &BTreeMap<String, Arc<Mailbox>>,
-    ) -> (
-        BTreeMap<RouteName, Arc<Route>>,
-        BTreeMap<RouteName, Arc<Ping>>,
-    ) {
+    ) -> Routes {
         let empty = file::Route::default();
         let defaults = file.defaults.as_ref().map_or(&empty, At::value);
-        let (mut routes, mut pings) = (BTreeMap::new(), BTreeMap::new());
+        let mut routes = Routes::default();
         for (name, table) in &file.routes {
             let place = Place {
                 name,
@@ -110,9 +117,13 @@ impl Reader<'_> {
                 &place,
             );
             let kind = self.choice("kind", place.pick(|r| &r.kind), &Kind::ALL, Kind::as_str);
+            let zone = self.zone(place.pick(|r| &r.timezone));
             if kind == Some(Kind::Ping) {
                 let ping = self.ping(&place, gateway);
-                pings.extend(ping.map(|ping| (ping.name.clone(), Arc::new(ping))));
+                let pings = ping.map(|ping| (ping.name.clone(), Arc::new(ping)));
+                routes.pings.extend(pings);
+                let watch = self.watch(&place, file, (None, &zone));
+                routes.watches.insert(name.as_str().into(), watch.into());
                 continue;
             }
             if let Some(text) = &table.value().certificate_warn {
@@ -130,18 +141,24 @@ impl Reader<'_> {
                 (mailboxes, known),
                 &place,
             );
-            let route = self.route(&place, gateway, mailbox, file);
-            routes.extend(route.map(|route| (route.name.clone(), Arc::new(route))));
+            let tests = self.tests(place.pick(|r| &r.tests), &zone);
+            let watch = self.watch(&place, file, (Some(&tests), &zone));
+            routes.watches.insert(name.as_str().into(), watch.into());
+            let tests = tests.into_iter().map(|timed| timed.test).collect();
+            let route = self.route(&place, (gateway, mailbox), file, tests);
+            let route = route.map(|route| (route.name.clone(), Arc::new(route)));
+            routes.round_trips.extend(route);
         }
-        (routes, pings)
+        self.circles(file, &routes.watches);
+        routes
     }
 
     fn route(
         &mut self,
         place: &Place<'_>,
-        gateway: Option<Arc<Gateway>>,
-        mailbox: Option<Arc<Mailbox>>,
+        (gateway, mailbox): (Option<Arc<Gateway>>, Option<Arc<Mailbox>>),
         file: &File,
+        tests: Vec<Test>,
     ) -> Option<Route> {
         let from = self.address(place.pick(|r| &r.from), "from", place);
         let to = self.address(place.pick(|r| &r.to), "to", place);
@@ -177,7 +194,6 @@ impl Reader<'_> {
                 ids.map(|id| id.value().clone()).collect()
             });
         let authentication = self.authentication(place);
-        let tests = self.tests(place.pick(|r| &r.tests));
         let bounce_mailbox = self.bounce_mailbox(place, mailbox.as_deref(), from.as_ref(), file);
         Some(Route {
             name: place.name.into(),

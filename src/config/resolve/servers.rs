@@ -91,7 +91,10 @@ impl Reader<'_> {
             (None, Some(domain)) => self.host(Some(domain), "domain", (place.0, &place.1)),
             (host, None) => self.host(host.as_ref(), "host", (place.0, &place.1)),
         };
-        let client = self.client_certificate(keys.client_cert.as_ref(), keys.client_key.as_ref());
+        let client = self.certificate(
+            ("client_cert", keys.client_cert.as_ref()),
+            ("client_key", keys.client_key.as_ref()),
+        );
         let timeout = self.duration(keys.timeout.as_ref());
         let final_timeout = self.duration(keys.final_timeout.as_ref());
         let rate = self.checked(keys.rate.as_ref(), Rate::parse);
@@ -271,7 +274,7 @@ impl Reader<'_> {
         }
     }
 
-    fn secret(&mut self, keys: &At<SecretKeys>) -> Option<Secret> {
+    pub(super) fn secret(&mut self, keys: &At<SecretKeys>) -> Option<Secret> {
         let kept = match keys.value() {
             SecretKeys::Literal(secret) if secret.is_empty() => {
                 self.wrong(keys.span(), "this secret is empty", None);
@@ -293,8 +296,8 @@ impl Reader<'_> {
                 file: Some(path),
                 command: None,
             } => {
-                let path = self.folder.join(self.line("file", path)?);
-                Some(Secret::File(std::path::absolute(&path).unwrap_or(path)))
+                let path = self.line("file", path)?;
+                Some(Secret::File(self.path(path)))
             }
             Kept {
                 env: None,

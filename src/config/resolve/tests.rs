@@ -3,18 +3,32 @@
 use std::fs;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::reader::Reader;
 use crate::config::diagnostic::suggest;
 use crate::config::file::{self, At, Text};
-use crate::config::plan::Test;
+use crate::config::plan::{Test, Timing};
 use crate::config::value::size;
 use crate::probe::outcome::Outcome;
 use crate::probe::payload::{Attached, Class, MOST_ATTACHED, Payload, Sample, Suite};
 
+/// A test, and when it is due if it says so itself.
+pub(super) struct Timed {
+    pub(super) test: Test,
+    pub(super) own: Option<Timing>,
+}
+
 impl Reader<'_> {
-    pub(super) fn tests(&mut self, tests: Option<&At<Vec<At<file::Test>>>>) -> Vec<Test> {
+    /// What is sent, and when, where a test says so itself.
+    pub(super) fn tests(
+        &mut self,
+        tests: Option<&At<Vec<At<file::Test>>>>,
+        zone: &TimeZone,
+    ) -> Vec<Timed> {
         let Some(tests) = tests else {
-            return vec![Test::of(Payload::Plain)];
+            let test = Test::of(Payload::Plain);
+            return vec![Timed { test, own: None }];
         };
         if tests.value().is_empty() {
             let help = "leave it out to send `plain`";
@@ -34,9 +48,14 @@ impl Reader<'_> {
         for keys in tests.value() {
             let expect = keys.value().expect.as_ref();
             let expect = expect.map(|expect| self.outcomes(expect));
+            let own = (keys.value().every.as_ref(), keys.value().cron.as_ref());
+            let timing = self.timing(own, zone);
             for test in self.test(keys, &listed) {
                 let expect = expect.clone().unwrap_or(test.expect);
-                read.push(Test { expect, ..test });
+                read.push(Timed {
+                    test: Test { expect, ..test },
+                    own: timing.clone(),
+                });
             }
         }
         read
@@ -159,7 +178,7 @@ impl Reader<'_> {
         let name = path.file_name().map(|name| name.to_string_lossy().into());
         Some(Arc::new(Attached {
             name: name.unwrap_or_default(),
-            path,
+            path: self.path(text.value()),
             bytes,
         }))
     }

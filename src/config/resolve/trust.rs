@@ -63,15 +63,15 @@ impl Reader<'_> {
     }
 
     /// The certificate that we show: both files, and the key is the certificate's.
-    pub(super) fn client_certificate(
+    pub(super) fn certificate(
         &mut self,
-        chain: Option<&Text>,
-        key: Option<&Text>,
+        (chain_key, chain): (&str, Option<&Text>),
+        (key_key, key): (&str, Option<&Text>),
     ) -> Option<Arc<ClientCertificate>> {
         let (chain, key) = match (chain, key) {
             (Some(chain), Some(key)) => (chain, key),
             (Some(one), None) | (None, Some(one)) => {
-                let message = "`client_cert` and `client_key` go together";
+                let message = format!("`{chain_key}` and `{key_key}` go together");
                 self.wrong(one.span(), message, None);
                 return None;
             }
@@ -99,11 +99,11 @@ impl Reader<'_> {
             .keys_match()
             .is_err()
         {
-            let message = "this is not the key of the certificate in `client_cert`";
+            let message = format!("this is not the key of the certificate in `{chain_key}`");
             self.wrong(key.span(), message, None);
             return None;
         }
-        let files = [chain, key].map(|file| self.folder.join(file.value()));
+        let files = [chain, key].map(|file| self.path(file.value()));
         Some(Arc::new(ClientCertificate {
             files,
             chain: pem,
