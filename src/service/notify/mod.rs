@@ -16,7 +16,6 @@ mod hidden;
 mod http;
 mod program;
 mod queue;
-mod template_stand_in;
 mod webhook;
 
 pub use command::variables;

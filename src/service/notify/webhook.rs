@@ -7,9 +7,9 @@ use reqwest::Method;
 
 use super::error::DeliveryError;
 use super::http::Request;
-use super::template_stand_in::render;
 use crate::config::plan::Template;
 use crate::config::secret::Secret;
+use crate::config::template::render;
 use crate::probe::notice::Notice;
 
 /// Where to post.
