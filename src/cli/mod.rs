@@ -14,6 +14,7 @@ mod payloads;
 mod ping;
 mod progress;
 mod report;
+mod run;
 mod signals;
 mod state;
 mod wait;
@@ -117,6 +118,7 @@ enum Command {
     Demo(demo::Demo),
     /// Run the tests of all or the named routes once, and exit with the worst verdict
     Check(check::Check),
+    Run(run::Run),
     /// Speak to a server step by step, without sending a message
     ///
     /// For servers that one does not own or cannot put a rule on: SMTP, IMAP and POP3. Every step is timed by itself and
@@ -173,6 +175,7 @@ impl Cli {
         common.start_logging(false);
         let result = match command {
             Command::Check(check) => check.run(&common).await,
+            Command::Run(run) => run.run(&common).await,
             Command::Ping(ping) => ping.run(&common).await,
             Command::Payloads(payloads) => payloads.run(&common),
             Command::Explain(explain) => explain.run(&common),

@@ -75,6 +75,11 @@ pub enum Lost {
 }
 
 impl Kept {
+    /// The route it was sent on.
+    pub fn route(&self) -> &RouteName {
+        &self.route
+    }
+
     /// The probe whose verdict this one's depends on.
     pub fn control(&self) -> Option<Uuid> {
         self.control

@@ -114,7 +114,13 @@ impl<T: Clone> Keeper<T> {
                     // Whatever came meanwhile shares the transaction.
                     while let Ok(order) = self.orders.try_recv() {
                         self.take(order).await;
-                        if self.held.iter().map(|held| held.writes.len()).sum::<usize>() >= BATCH {
+                        if self
+                            .held
+                            .iter()
+                            .map(|held| held.writes.len())
+                            .sum::<usize>()
+                            >= BATCH
+                        {
                             break;
                         }
                     }

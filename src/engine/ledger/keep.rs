@@ -74,19 +74,45 @@ impl Ledger {
         Ok(())
     }
 
-    /// Lets go of a probe that has its outcome, as soon as no other one needs it to be judged.
-    pub fn forget(&mut self, id: Uuid) {
-        if self.is_open(id) {
-            return;
+    /// Lets go of a probe that has its outcome, as soon as no other one needs it to be judged. Those that are gone now.
+    pub fn forget(&mut self, id: Uuid) -> Vec<Uuid> {
+        let mut gone = Vec::new();
+        let mut going = vec![id];
+        while let Some(id) = going.pop() {
+            let is_needed = self.needed_by.contains_key(&id)
+                || self.twins.values().any(|them| them.contains(&id));
+            if self.is_open(id) {
+                continue;
+            }
+            if is_needed {
+                self.retired.insert(id);
+                continue;
+            }
+            let Some(flight) = self.flights.remove(&id) else {
+                continue;
+            };
+            gone.push(id);
+            self.retired.remove(&id);
+            self.calm_down(&flight);
+            let Some(control) = flight.control else {
+                continue;
+            };
+            if let Some(others) = self.needed_by.get_mut(&control) {
+                others.remove(&id);
+                if !others.is_empty() {
+                    continue;
+                }
+            }
+            self.needed_by.remove(&control);
+            let twins = self.twins.remove(&control).unwrap_or_default();
+            let waiting = twins.into_iter().chain([control]);
+            going.extend(waiting.filter(|waiting| self.retired.contains(waiting)));
         }
-        if self.needed_by.contains_key(&id) || self.twins.values().any(|them| them.contains(&id)) {
-            self.retired.insert(id);
-            return;
-        }
-        let Some(flight) = self.flights.remove(&id) else {
-            return;
-        };
-        self.retired.remove(&id);
+        gone
+    }
+
+    /// Where nothing is awaited any more, nothing needs to be looked at often.
+    fn calm_down(&mut self, flight: &Flight) {
         for mailbox in [
             Some(&flight.route.mailbox.name),
             flight.route.bounce_mailbox.as_ref(),
@@ -96,21 +122,20 @@ impl Ledger {
                 watched.youngest = None;
             }
         }
-        let Some(control) = flight.control else {
-            return;
-        };
-        if let Some(others) = self.needed_by.get_mut(&control) {
-            others.remove(&id);
-            if !others.is_empty() {
-                return;
-            }
-        }
-        self.needed_by.remove(&control);
-        let twins = self.twins.remove(&control).unwrap_or_default();
-        for waiting in twins.into_iter().chain([control]) {
-            if self.retired.contains(&waiting) {
-                self.forget(waiting);
-            }
-        }
+    }
+
+    /// How many probes are being handed over at this moment.
+    pub fn submitting(&self) -> usize {
+        let stages = self.flights.values().map(|flight| &flight.stage);
+        stages.filter(|stage| **stage == Stage::Submitting).count()
+    }
+
+    /// The probes without an outcome, by their start.
+    pub fn open_probes(&self) -> impl Iterator<Item = Uuid> {
+        let open = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| !matches!(flight.stage, Stage::Settled(_)));
+        open.map(|(id, _)| *id)
     }
 }
