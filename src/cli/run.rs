@@ -67,7 +67,7 @@ impl Run {
             signals.next().await;
         };
         let ended = tokio::select! {
-            ended = daemon.run(told) => ended,
+            ended = daemon.run(told, || notify(&[NotifyState::Watchdog])) => ended,
             () = async { forward.await; } => {
                 common.complain("told to stop twice: nothing more is waited for");
                 return Ok(Exit::TROUBLE);

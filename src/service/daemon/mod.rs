@@ -189,8 +189,12 @@ enum Next {
 }
 
 impl Daemon {
-    /// Runs until it is told to stop.
-    pub async fn run(mut self, mut signals: mpsc::Receiver<Signal>) -> Ended {
+    /// Runs until it is told to stop. `alive` is called every second, for whoever waits for a sign of life.
+    pub async fn run(
+        mut self,
+        mut signals: mpsc::Receiver<Signal>,
+        mut alive: impl FnMut(),
+    ) -> Ended {
         let mut tick = Instant::from_std(self.started.mono);
         loop {
             let now = Stamp::now();
@@ -200,6 +204,7 @@ impl Daemon {
             if Instant::from_std(now.mono) >= tick {
                 tick = Instant::from_std(now.mono) + TICK;
                 self.tick(now);
+                alive();
             }
             for generation in &self.generations {
                 generation.traffic.update();
