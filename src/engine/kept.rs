@@ -228,9 +228,10 @@ impl Flight {
             });
             return;
         }
+        let started = self.attempts.last().map_or(self.began, |last| last.ended);
         self.attempts.push(Attempt {
-            started: self.began,
-            ended: self.began,
+            started,
+            ended: started,
             kept: false,
             address: None,
             other: None,

@@ -520,7 +520,8 @@ impl Ledger {
         effects.extend(waited.into_iter().map(Effect::Settled));
     }
 
-    fn is_open(&self, id: Uuid) -> bool {
+    /// Whether a probe is here and has no outcome yet.
+    pub fn is_open(&self, id: Uuid) -> bool {
         self.flights
             .get(&id)
             .is_some_and(|flight| !matches!(flight.stage, Stage::Settled(_)))

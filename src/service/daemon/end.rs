@@ -55,6 +55,7 @@ impl Daemon {
             mut couriers,
             mut beating,
             flights,
+            reader,
             store,
             ..
         } = self;
@@ -70,6 +71,8 @@ impl Daemon {
             });
         }
         all(&mut leaving).await;
+        // While somebody reads, what was written cannot be put in its place.
+        reader.close().await;
         drop(orders);
         let is_kept = timeout(LAST_WRITES, all(&mut keeping)).await.is_ok();
         Ended {

@@ -238,12 +238,12 @@ impl Daemon {
                 Effect::Accepted(id) | Effect::Deferred(id, _) => further.push(id),
                 Effect::Settled(id) => settled.push((id, false)),
                 Effect::Revised(id) => settled.push((id, true)),
-                Effect::Unknown(sighting) => self.ask(sighting),
+                Effect::Unknown(sighting) => self.ask(number, sighting),
             }
         }
         further.sort_unstable();
         further.dedup();
-        further.retain(|id| !settled.iter().any(|(done, _)| done == id));
+        further.retain(|id| !self.is_settled(number, *id));
         let mut writes = Vec::new();
         for id in further {
             let seq = self.flights.get(&id).map(|underway| underway.seq);
@@ -269,6 +269,12 @@ impl Daemon {
         let generation = self.generation(number)?;
         let kept = generation.traffic.ledger.kept(id, Stamp::now())?;
         serde_json::to_vec(&kept).ok()
+    }
+
+    /// Whether a probe has its outcome; one that is not here has.
+    fn is_settled(&mut self, number: u32, id: Uuid) -> bool {
+        self.generation(number)
+            .is_none_or(|generation| !generation.traffic.ledger.is_open(id))
     }
 
     /// A probe has its outcome, or another than before.
@@ -380,7 +386,7 @@ impl Daemon {
     }
 
     /// A message of a probe that the ledger does not hold: the store may know it.
-    fn ask(&mut self, sighting: Box<Sighting>) {
+    fn ask(&mut self, number: u32, sighting: Box<Sighting>) {
         let Some(tag) = sighting.recognised.tag else {
             return;
         };
@@ -389,16 +395,13 @@ impl Daemon {
         let is_elsewhere = |it: &super::Generation| it.traffic.ledger.knows(id);
         if is_ours && !self.generations.iter().any(is_elsewhere) {
             // The keeper lives as long as we do.
-            let _ = self.orders.send(Order::Recall(id, sighting));
+            let _ = self.orders.send(Order::Recall(id, sighting, number));
         }
     }
 
     /// What the store knows of a message's probe.
-    fn recalled(&mut self, sighting: Box<Sighting>, found: Option<Found>) {
+    fn recalled(&mut self, sighting: Box<Sighting>, number: u32, found: Option<Found>) {
         let Some(tag) = sighting.recognised.tag else {
-            return;
-        };
-        let Some(number) = self.watches(&sighting) else {
             return;
         };
         let Some(found) = found else {
@@ -463,14 +466,6 @@ impl Daemon {
         }
     }
 
-    /// The newest generation that watches the mailbox where this was seen.
-    fn watches(&self, sighting: &Sighting) -> Option<u32> {
-        let mailbox = &sighting.place.mailbox;
-        let newest_first = self.generations.iter().rev();
-        let mut watching = newest_first.filter(|it| it.traffic.mailboxes().any(|it| it == mailbox));
-        watching.next().map(|it| it.number)
-    }
-
     /// A message of our own that the store does not know: of a history that is gone. It is swept once it is too old to be
     /// awaited by anybody.
     fn leftover(&mut self, number: u32, tag: Tag, sighting: &Sighting) {
@@ -494,7 +489,9 @@ impl Daemon {
                     tracing::warn!(mailbox = %place.mailbox, "a copy stays, as its sighting could not be kept");
                 }
             }
-            Kept::Recalled(sighting, found) => self.recalled(sighting, found.map(|found| *found)),
+            Kept::Recalled(sighting, number, found) => {
+                self.recalled(sighting, number, found.map(|found| *found));
+            }
             Kept::Trouble(problem) => self.store_trouble(problem),
             Kept::Waiting(waiting, lost) => {
                 self.store.waiting = waiting;

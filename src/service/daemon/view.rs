@@ -1,5 +1,6 @@
 //! What the service shows, and what it does when it is asked to.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use super::super::status::{
 use super::Daemon;
 use crate::clock::Stamp;
 use crate::config::plan::Watch;
+use crate::engine::ledger::Ledger;
 use crate::probe::name::RouteName;
 use crate::probe::state::{State, TestKey};
 use crate::store::Write;
@@ -134,13 +136,23 @@ impl Daemon {
 
     /// What is seen now.
     fn snapshot(&self, now: Stamp) -> Snapshot {
-        let watches = self.plan.watches.iter();
+        let mut in_flight: BTreeMap<&RouteName, usize> = BTreeMap::new();
+        let ledgers = self.generations.iter().map(|it| &it.traffic.ledger);
+        for id in ledgers.flat_map(Ledger::open_probes) {
+            if let Some(underway) = self.flights.get(&id) {
+                *in_flight.entry(&underway.route).or_default() += 1;
+            }
+        }
+        let watches = self.plan.watches.iter().map(|it| {
+            let in_flight = in_flight.get(it.0).copied().unwrap_or_default();
+            self.route(it, in_flight, now)
+        });
         Snapshot {
             version: env!("CARGO_PKG_VERSION").into(),
             instance: self.identity.instance.clone(),
             at: now.wall,
             started_at: self.started.wall,
-            routes: watches.map(|it| self.route(it, now)).collect(),
+            routes: watches.collect(),
             mailboxes: self
                 .mailboxes
                 .iter()
@@ -164,10 +176,13 @@ impl Daemon {
         }
     }
 
-    fn route(&self, (name, watch): (&RouteName, &Arc<Watch>), now: Stamp) -> RouteView {
+    fn route(
+        &self,
+        (name, watch): (&RouteName, &Arc<Watch>),
+        in_flight: usize,
+        now: Stamp,
+    ) -> RouteView {
         let mut maintenance = watch.maintenance.iter();
-        let flights = self.flights.values();
-        let in_flight = flights.filter(|underway| underway.route == *name).count();
         let pinging = self.pinging.get(name).copied().unwrap_or_default();
         let crowded_out = self.crowded_out.get(name).copied().unwrap_or_default();
         let mut acknowledged = self
