@@ -90,7 +90,7 @@ struct Common {
 
 const CONFIG_HELP: &str = "The config file [default: $MAILROBIN_CONFIG, ./mailrobin.toml, mailrobin/mailrobin.toml \
      under $XDG_CONFIG_HOME or ~/.config, then under /etc]";
-const STATE_HELP: &str = "Where the signing key is kept [default: $STATE_DIRECTORY, mailrobin under \
+const STATE_HELP: &str = "Where the signing key and the history are kept [default: $STATE_DIRECTORY, mailrobin under \
      $XDG_STATE_HOME, as root /var/lib/mailrobin, else under ~/.local/state]";
 const COLOR_HELP: &str = "When to use colours; auto: on a terminal, unless NO_COLOR is set";
 

@@ -164,6 +164,7 @@ impl Flight {
             sample,
             tag: signer.tag(id),
             control: kept.control,
+            cycle: kept.control,
             expect: kept.expect,
             manifest: kept.manifest,
             size: kept.size,
