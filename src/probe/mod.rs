@@ -5,6 +5,7 @@ pub mod date;
 pub mod evidence;
 pub mod facts;
 pub mod hop;
+pub mod incident;
 pub mod listing;
 pub mod mail;
 pub mod manifest;
