@@ -1,6 +1,7 @@
 //! `mailrobin config`: is it valid, and what does it come to?
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
@@ -40,27 +41,36 @@ impl Config {
 impl Common {
     /// The plan of the config file, and the file's name. Warnings are said on the way.
     pub(super) fn plan(&self) -> Result<(Plan, String)> {
-        let named = std::env::var_os("MAILROBIN_CONFIG").filter(|path| !path.is_empty());
-        let path = if let Some(path) = self.config.clone().or(named.map(Into::into)) {
-            path
-        } else {
-            let places = config_places();
-            let found = places.iter().find(|place| place.exists()).cloned();
-            found.with_context(|| {
-                let places: Vec<_> = places
-                    .iter()
-                    .map(|place| place.display().to_string())
-                    .collect();
-                format!(
-                    "there is no config: name one with -c, or put one at {}",
-                    places.join(", ")
-                )
-            })?
-        };
+        let path = self.config_file()?;
         let (plan, warnings) = config::load(&path)?;
         if !warnings.in_order().is_empty() && !self.quiet {
             writeln!(self.error_output(), "{warnings}")?;
         }
         Ok((plan, path.display().to_string()))
+    }
+
+    /// The plan of the config file, for a command that is about something else: warnings are left to `config check`.
+    pub(super) fn quiet_plan(&self) -> Result<Plan> {
+        let (plan, _) = config::load(&self.config_file()?)?;
+        Ok(plan)
+    }
+
+    fn config_file(&self) -> Result<PathBuf> {
+        let named = std::env::var_os("MAILROBIN_CONFIG").filter(|path| !path.is_empty());
+        if let Some(path) = self.config.clone().or(named.map(Into::into)) {
+            return Ok(path);
+        }
+        let places = config_places();
+        let found = places.iter().find(|place| place.exists()).cloned();
+        found.with_context(|| {
+            let places: Vec<_> = places
+                .iter()
+                .map(|place| place.display().to_string())
+                .collect();
+            format!(
+                "there is no config: name one with -c, or put one at {}",
+                places.join(", ")
+            )
+        })
     }
 }

@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod signals;
 mod state;
+mod status;
 mod wait;
 
 use std::io::{self, IsTerminal, Write};
@@ -138,6 +139,11 @@ enum Command {
     /// Look at the config
     #[command(subcommand)]
     Config(config::Config),
+    /// Say what the running service sees
+    ///
+    /// Every route with its state, its last result, how often it passed and how long its copies took; the incidents that
+    /// are open; and what is wrong with the service itself.
+    Status(status::Status),
     /// Try whether people are reached
     #[command(subcommand)]
     Alert(alert::Alert),
@@ -181,6 +187,7 @@ impl Cli {
             Command::Explain(explain) => explain.run(&common),
             Command::Init(init) => init.run(&common),
             Command::Config(config) => config.run(&common),
+            Command::Status(status) => status.run(&common).await,
             Command::Alert(alert) => alert.run(&common).await,
             Command::Completions { shell } => completions(&common, shell),
             Command::Man => man(&common),

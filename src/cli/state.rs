@@ -22,7 +22,7 @@ const INSTANCE_FILE: &str = "instance";
 
 impl Common {
     /// Where state is kept.
-    fn state_dir(&self) -> Result<PathBuf> {
+    pub(super) fn state_dir(&self) -> Result<PathBuf> {
         self.state_dir.clone().map_or_else(state_dir, Ok)
     }
 

@@ -119,14 +119,14 @@ fn trusting(trust: &Trust) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     }
 }
 
-fn building() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+pub(super) fn building() -> ConfigBuilder<ClientConfig, WantsVerifier> {
     ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap_or_else(|_| ClientConfig::builder())
 }
 
 /// The authorities that certificates are held against.
-fn roots(trust: &Trust) -> Arc<RootCertStore> {
+pub(super) fn roots(trust: &Trust) -> Arc<RootCertStore> {
     with_own(system_roots(), trust)
 }
 
@@ -154,7 +154,7 @@ fn with_own(system: Arc<RootCertStore>, trust: &Trust) -> Arc<RootCertStore> {
     }
 }
 
-fn identity(
+pub(super) fn identity(
     client: &ClientCertificate,
 ) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
     let chain = CertificateDer::pem_slice_iter(client.chain.as_bytes());
@@ -241,7 +241,7 @@ fn described(error: &RustlsError) -> (String, &'static str) {
 
 /// Accepts any certificate, but still checks that the peer holds its key.
 #[derive(Debug)]
-struct Unverified;
+pub(super) struct Unverified;
 
 impl ServerCertVerifier for Unverified {
     fn verify_server_cert(
@@ -303,7 +303,7 @@ struct Testimony {
     problem: Option<String>,
 }
 
-fn verifier(roots: Arc<RootCertStore>) -> Option<Arc<WebPkiServerVerifier>> {
+pub(super) fn verifier(roots: Arc<RootCertStore>) -> Option<Arc<WebPkiServerVerifier>> {
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider());
     verifier.build().ok()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use owo_colors::{OwoColorize, Style};
 
-pub(super) use time::of_ms;
+pub use time::of_ms;
 use time::{hops, is_worth_a_look, percentile, phases};
 
 use super::document::{TestRecords, tests};
@@ -149,7 +149,7 @@ fn write_matrix(out: &mut String, matrix: &Matrix<'_>, width: Option<usize>) -> 
 }
 
 /// A text that begins behind `lead` and goes on under its own begin.
-fn hanging(
+pub fn hanging(
     out: &mut String,
     (lead, indent): (&str, &str),
     text: &str,

@@ -26,6 +26,8 @@ pub struct Snapshot {
     /// When the service was started.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub started_at: Timestamp,
+    /// What it is at.
+    pub activity: Activity,
     /// Every route, by its name.
     pub routes: Vec<RouteView>,
     /// Every mailbox that is watched.
@@ -36,6 +38,19 @@ pub struct Snapshot {
     pub store: StoreView,
     /// What is wrong with the newest config file, which is not in use for that; null where nothing is.
     pub config_problem: Option<String>,
+}
+
+/// What the service is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activity {
+    /// It takes up what an earlier process left, and tests nothing yet.
+    Starting,
+    /// It tests.
+    #[default]
+    Testing,
+    /// It waits for what is in flight, and starts nothing more.
+    Stopping,
 }
 
 /// A route, at one moment.
@@ -62,6 +77,17 @@ pub struct RouteView {
     pub missed: u64,
     /// Its tests.
     pub tests: Vec<TestView>,
+}
+
+impl RouteView {
+    /// How it stands; `None`: nothing is known now, as it is disabled, paused, or was never tested.
+    pub fn standing(&self) -> Option<State> {
+        let was_tested = self
+            .tests
+            .iter()
+            .any(|test| test.last.is_some() || test.since.is_some());
+        (self.enabled && !self.paused && was_tested).then_some(self.state)
+    }
 }
 
 /// A test of a route, at one moment.

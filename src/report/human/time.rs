@@ -133,7 +133,7 @@ pub(super) fn percentile(sorted: &[f64], percent: usize) -> f64 {
 }
 
 /// Milliseconds for a person: `0.4 ms`, `12 ms`, `3.2 s`.
-pub(in crate::report) fn of_ms(ms: f64) -> String {
+pub fn of_ms(ms: f64) -> String {
     if ms < 10.0 {
         format!("{ms:.1} ms")
     } else {

@@ -28,6 +28,7 @@ use crate::engine::order::Identity;
 use crate::engine::traffic::Traffic;
 use crate::mailbox::Sweep;
 use crate::probe::name::RouteName;
+use crate::probe::record::Record;
 use crate::probe::state::TestKey;
 use crate::store::{
     INSTANCE, InFlight, Opened, Reader, Retention, SetAside, StoreError, Waiting, Write, Writer,
@@ -43,7 +44,7 @@ struct Earlier {
     standings: BTreeMap<TestKey, Standing>,
     past: Past,
     outbox: Vec<Waiting>,
-    last: BTreeMap<TestKey, (u64, LastResult)>,
+    newest: Vec<Record>,
 }
 
 /// What was in flight, in flight again.
@@ -73,6 +74,7 @@ impl Daemon {
             set_aside,
         } = Writer::open(&history, now.wall).await?;
         let earlier = Earlier::read(&reader).await?;
+        let last = earlier.last();
         let taken = take_up(&earlier, &plan, &identity, &mut writer, now).await;
         let plan = Arc::new(plan);
         let sweep = Sweep {
@@ -115,7 +117,7 @@ impl Daemon {
             mailboxes: BTreeMap::new(),
             store: StoreView::default(),
             config_problem: None,
-            last: earlier.last,
+            last,
             metrics,
             well,
             commands,
@@ -125,7 +127,7 @@ impl Daemon {
             identity,
             plan,
         };
-        daemon.first_steps(taken.writes, earlier.outbox, set_aside);
+        daemon.first_steps(taken.writes, earlier.outbox, set_aside, &earlier.newest);
         daemon.set_heartbeat(is_well);
         Ok((daemon, reader))
     }
@@ -136,6 +138,7 @@ impl Daemon {
         mut writes: Vec<Write>,
         outbox: Vec<Waiting>,
         set_aside: Option<SetAside>,
+        newest: &[Record],
     ) {
         let now = self.started.wall;
         writes.push(Write::Fact {
@@ -144,6 +147,12 @@ impl Daemon {
         });
         self.set_couriers(|_| true);
         self.owed(outbox);
+        let names: Vec<_> = self.plan.watches.keys().cloned().collect();
+        let alerts: Vec<_> = self.plan.alerts.keys().cloned().collect();
+        self.metrics.retain(&names, &alerts);
+        for record in newest {
+            self.metrics.recalled(record);
+        }
         let effects = self.reload_board(now);
         self.follow(effects, writes, Vec::new());
         for name in self.plan.watches.keys() {
@@ -209,18 +218,23 @@ impl Earlier {
         let facts = reader.facts().await?;
         let paused = facts.keys().filter_map(|name| name.strip_prefix(PAUSED));
         past.paused = paused.map(RouteName::from).collect();
-        let newest = reader.newest().await?.into_iter().map(|record| {
-            let last = super::flow::last_result(&record);
-            (TestKey::of(&record), (0, last))
-        });
         Ok(Self {
             last_seq: reader.last_seq().await?,
             in_flight: reader.in_flight().await?,
             standings,
             past,
             outbox: reader.outbox().await?,
-            last: newest.collect(),
+            newest: reader.newest().await?,
         })
+    }
+
+    /// The newest result of every test.
+    fn last(&self) -> BTreeMap<TestKey, (u64, LastResult)> {
+        let last = self.newest.iter().map(|record| {
+            let last = super::flow::last_result(record);
+            (TestKey::of(record), (0, last))
+        });
+        last.collect()
     }
 }
 

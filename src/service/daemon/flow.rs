@@ -338,7 +338,11 @@ impl Daemon {
             None
         };
         let record = Box::new(record);
-        self.metrics.settled(&record);
+        if is_revision {
+            self.metrics.revised(None, &record);
+        } else {
+            self.metrics.settled(&record);
+        }
         let writes = vec![Write::Settled { seq, record, kept }];
         let now = Stamp::now();
         let effects = finding

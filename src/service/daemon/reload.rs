@@ -131,7 +131,8 @@ impl Daemon {
             .orders
             .send(Order::Retain(super::begin::retention(&plan)));
         let names: Vec<_> = plan.watches.keys().cloned().collect();
-        self.metrics.retain(&names);
+        let alerts: Vec<_> = plan.alerts.keys().cloned().collect();
+        self.metrics.retain(&names, &alerts);
         let effects = self.reload_board(now.wall);
         self.follow(effects, Vec::new(), Vec::new());
         for name in &names {

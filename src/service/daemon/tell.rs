@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::super::alert::{Effect, Event};
 use super::super::keeper::said;
+use super::super::metrics::Told;
 use super::super::notify::{self, Letter, Ran, Report, wants};
 use super::{Channel, Daemon, Errand, Then};
 use crate::clock::Stamp;
@@ -276,7 +277,7 @@ impl Daemon {
                     channel.problem = None;
                     channel.waiting.remove(&id);
                 }
-                self.metrics.told(&alert, true);
+                self.metrics.told(&alert, Told::Delivered);
                 self.keep(vec![Write::Told { id, alert }], Vec::new());
             }
             Report::Failed {
@@ -293,7 +294,7 @@ impl Daemon {
                         channel.waiting.remove(&id);
                     }
                 }
-                self.metrics.told(&alert, false);
+                self.metrics.told(&alert, Told::Failed);
                 let write = match next {
                     Some(_) => Write::Tried {
                         id,

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::super::alert::Event;
 use super::super::status::{
-    AlertView, Command, MailboxView, Refusal, RouteView, Snapshot, TestView,
+    Activity, AlertView, Command, MailboxView, Refusal, RouteView, Snapshot, TestView,
 };
 use super::Daemon;
 use crate::clock::Stamp;
@@ -152,6 +152,11 @@ impl Daemon {
             instance: self.identity.instance.clone(),
             at: now.wall,
             started_at: self.started.wall,
+            activity: if self.stopping.is_some() {
+                Activity::Stopping
+            } else {
+                Activity::Testing
+            },
             routes: watches.collect(),
             mailboxes: self
                 .mailboxes
