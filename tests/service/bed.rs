@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 
@@ -26,8 +26,6 @@ use crate::wire::Wire;
 pub(crate) const KEY: &str = "a key that is long enough to sign with";
 /// The instance of every config here.
 pub(crate) const INSTANCE: &str = "service-test";
-/// When nothing is ever due.
-const NEVER: &str = "cron = \"0 0 29 2 *\"";
 
 /// A lab in a thread of its own. It ends when this is dropped.
 pub(crate) struct Servers {
@@ -105,6 +103,10 @@ impl Bed {
         bed
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -165,9 +167,14 @@ impl Bed {
         letterbox.count("INBOX") + letterbox.count("Junk") - self.foreign.len()
     }
 
-    /// Starts it once more with nothing due any more, waits until nothing is open, and ends it.
+    /// Starts it once more with every route paused, waits until nothing is open, and ends it.
     pub(crate) fn settle(&self) {
-        self.change("every = \"1s\"", NEVER);
+        let text = fs::read_to_string(self.path("mailrobin.toml")).unwrap();
+        let routes = text.lines().filter_map(|line| {
+            let name = line.strip_prefix("[routes.")?.strip_suffix(']')?;
+            Some(name.to_owned())
+        });
+        self.history.pause(routes);
         let robin = self.start();
         self.at_rest();
         robin.stop();

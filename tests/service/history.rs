@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use mailrobin::store::{Reader, Wanted};
+use jiff::Timestamp;
+use mailrobin::store::{Reader, Wanted, Write, Writer};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
@@ -60,6 +61,22 @@ impl History {
             Some((in_flight, reader.outbox().await.ok()?.len()))
         });
         read.flatten()
+    }
+
+    /// Pauses these routes, as somebody may have done by the API.
+    pub(crate) fn pause(&self, routes: impl Iterator<Item = String>) {
+        self.runtime.block_on(async {
+            let opened = Writer::open(&self.path, Timestamp::now()).await.unwrap();
+            let mut writer = opened.writer;
+            let pauses: Vec<_> = routes
+                .map(|route| Write::Fact {
+                    name: format!("paused {route}"),
+                    value: Some(Timestamp::now().to_string()),
+                })
+                .collect();
+            writer.commit(&pauses).await.unwrap();
+            writer.close().await.unwrap();
+        });
     }
 
     /// What `SQLite` finds wrong with it.

@@ -14,4 +14,5 @@ mod post;
 mod robin;
 mod wire;
 
+mod endurance;
 mod kills;

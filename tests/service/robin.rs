@@ -21,8 +21,17 @@ pub(crate) struct Robin {
 }
 
 impl Robin {
-    /// Starts it with a config, in a folder of its own.
+    /// Starts it with a config, in a folder of its own, and waits until it is under way.
     pub(crate) fn start(dir: &Path, config: &Path) -> Self {
+        let mut robin = Self::launch(dir, config);
+        until("it is under way", || {
+            robin.said().contains("its history is") || !robin.runs()
+        });
+        robin
+    }
+
+    /// Starts it.
+    pub(crate) fn launch(dir: &Path, config: &Path) -> Self {
         let log = dir.join("log");
         let before = fs::metadata(&log).map_or(0, |log| log.len());
         let said: File = OpenOptions::new()
@@ -44,11 +53,7 @@ impl Robin {
             .stderr(said)
             .spawn()
             .unwrap();
-        let mut robin = Self { child, log, before };
-        until("it is under way", || {
-            robin.said().contains("its history is") || !robin.runs()
-        });
-        robin
+        Self { child, log, before }
     }
 
     /// What it has said so far.
