@@ -361,7 +361,9 @@ impl Watcher {
         loop {
             let interest = *self.wires.interest.borrow_and_update();
             let now = Stamp::now().mono;
-            let next = pace.next(&interest, last);
+            // Where nothing is awaited, what comes late is found all the same, in whichever folder it is.
+            let calm = self.sweep.recall.then(|| last + IDLE_MOST);
+            let next = pace.next(&interest, last).or(calm);
             if next.is_some_and(|next| next <= now) {
                 return Ok(SeenBy::Poll);
             }

@@ -31,6 +31,8 @@ const READ_BACK: usize = 1000;
 const LONGEST_LINE: usize = 64 * 1024;
 /// However long a server wants logins to be apart, it is asked again after this.
 const LONGEST_DELAY: Duration = Duration::from_hours(1);
+/// A service looks this often for what comes late, where nothing is awaited.
+const CALM: Duration = Duration::from_mins(5);
 /// What a person calls the only folder POP3 shows.
 const FOLDER: &str = "INBOX";
 
@@ -293,6 +295,15 @@ impl Watcher {
                     .tell(&self.mailbox.name, Event::Blind(too_soon(self.login_delay)))
                     .await;
             }
+            // Where nothing is awaited, what is recorded is cleaned up all the same, and what comes late is found.
+            let next = next.or_else(|| {
+                let calm = if self.backlog.is_empty() {
+                    CALM.max(self.mailbox.poll)
+                } else {
+                    self.mailbox.poll
+                };
+                self.sweep.recall.then(|| (last + calm).max(earliest))
+            });
             let until = next.unwrap_or_else(|| Stamp::now().mono + self.mailbox.poll);
             tokio::select! {
                 () = sleep_until(until.into()) => {
