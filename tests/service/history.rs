@@ -91,7 +91,7 @@ impl History {
         let texts = read.and_then(Result::ok).unwrap_or_default();
         texts
             .iter()
-            .map(|text| serde_json::from_str(text).unwrap())
+            .map(|row| serde_json::from_str(&row.incident).unwrap())
             .collect()
     }
 }

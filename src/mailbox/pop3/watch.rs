@@ -11,7 +11,7 @@ use tokio::time::sleep_until;
 use super::session::{Listed, Pop3Error, Session};
 use crate::clock::Stamp;
 use crate::config::plan::{Cleanup, Mailbox};
-use crate::mailbox::pace::{BackOff, Pace};
+use crate::mailbox::pace::{BackOff, MENDED, Pace};
 use crate::mailbox::{Event, Sweep, Wires};
 use crate::net::dial::seconds;
 use crate::net::tls::Tls;
@@ -70,9 +70,9 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
                 let delay = Some(watcher.login_delay).filter(|delay| {
                     !delay.is_zero() && blindness.failure.what.contains("LOGIN-DELAY")
                 });
-                let pause = back_off
-                    .next(&blindness)
-                    .map(|pause| delay.unwrap_or(pause));
+                let mended = watcher.sweep.recall.then_some(MENDED);
+                let pause = back_off.next(&blindness).or(mended);
+                let pause = pause.map(|pause| delay.unwrap_or(pause));
                 watcher
                     .wires
                     .tell(&watcher.mailbox.name, Event::Blind(blindness))
