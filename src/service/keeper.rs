@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::clock::Stamp;
 use crate::probe::facts::Sighting;
-use crate::store::{Recalled, Retention, Write, Writer};
+use crate::store::{Recalled, Retention, StoreError, Write, Writer};
 
 /// So many writes go into one transaction.
 const BATCH: usize = 500;
@@ -70,6 +70,8 @@ pub(super) struct Keeper<T> {
     kept: mpsc::UnboundedSender<Kept<T>>,
     retention: Retention,
     held: VecDeque<Held<T>>,
+    /// Questions that cannot be answered before what is held is kept: they may be about that.
+    asked: Vec<(Uuid, Box<Sighting>)>,
     lost: u64,
     /// When to try again, and how long to wait after that.
     trouble: Option<(Instant, Duration)>,
@@ -89,6 +91,7 @@ impl<T: Clone> Keeper<T> {
             kept,
             retention,
             held: VecDeque::new(),
+            asked: Vec::new(),
             lost: 0,
             trouble: None,
             upkeep: Instant::from_std(Stamp::now().mono) + UPKEEP.0,
@@ -150,31 +153,42 @@ impl<T: Clone> Keeper<T> {
                 told: false,
             }),
             Order::Recall(id, sighting) => {
-                if self.trouble.is_none() && !self.held.is_empty() {
-                    // It may be about what is not kept yet.
+                self.asked.push((id, sighting));
+                if self.trouble.is_none() {
                     self.commit().await;
                 }
-                let found = self.recall(id).await;
-                self.tell(Kept::Recalled(sighting, found.map(Box::new)));
             }
             Order::Retain(retention) => self.retention = retention,
         }
     }
 
-    async fn recall(&mut self, id: Uuid) -> Option<Found> {
-        let recalled = self.writer.recall(id).await;
-        let probe = recalled
-            .inspect_err(|error| tracing::warn!("{}", said(error)))
-            .ok()??;
+    /// Answers what was asked. What cannot be read now is asked for again later: a message of a probe that only seems to be
+    /// unknown would be taken for a leftover.
+    async fn answer(&mut self) {
+        for (id, sighting) in std::mem::take(&mut self.asked) {
+            match self.recall(id).await {
+                Ok(found) => self.tell(Kept::Recalled(sighting, found.map(Box::new))),
+                Err(error) => {
+                    tracing::warn!("{}", said(&error));
+                    self.asked.push((id, sighting));
+                }
+            }
+        }
+    }
+
+    async fn recall(&mut self, id: Uuid) -> Result<Option<Found>, StoreError> {
+        let Some(probe) = self.writer.recall(id).await? else {
+            return Ok(None);
+        };
         let control = probe.kept.as_deref().and_then(control_of);
         let control = match control {
             Some(id) => {
-                let recalled = self.writer.recall(id).await.ok().flatten();
+                let recalled = self.writer.recall(id).await?;
                 recalled.map(|recalled| (id, recalled))
             }
             None => None,
         };
-        Some(Found { probe, control })
+        Ok(Some(Found { probe, control }))
     }
 
     /// Commits what waits, the oldest first.
@@ -215,6 +229,9 @@ impl<T: Clone> Keeper<T> {
                 }
             }
         }
+        if self.held.is_empty() {
+            self.answer().await;
+        }
         self.tell(Kept::Waiting(self.held.len(), self.lost));
     }
 
@@ -245,6 +262,7 @@ impl<T: Clone> Keeper<T> {
     /// One step of upkeep, in a pause between others' writes.
     async fn keep_up(&mut self) {
         let now = Stamp::now();
+        self.answer().await;
         let reckoned = self.writer.reckon(now.wall).await;
         let did = match reckoned {
             Ok(true) => Ok(true),

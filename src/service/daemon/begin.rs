@@ -51,6 +51,8 @@ struct TakenUp {
     ledger: Ledger,
     flights: BTreeMap<Uuid, Underway>,
     writes: Vec<Write>,
+    /// Those of them that only their results had not been kept of.
+    concluded: Vec<Uuid>,
 }
 
 impl Daemon {
@@ -97,6 +99,7 @@ impl Daemon {
             generations: vec![Generation { number: 0, traffic }],
             leaving: JoinSet::new(),
             flights: taken.flights,
+            asked: BTreeMap::new(),
             groups: BTreeMap::new(),
             next_seq: earlier.last_seq + 1,
             pinging: BTreeMap::new(),
@@ -126,6 +129,9 @@ impl Daemon {
             plan,
         };
         daemon.first_steps(taken.writes, earlier.outbox, set_aside);
+        for id in taken.concluded {
+            daemon.settle(0, id, (false, true), Vec::new());
+        }
         daemon.set_heartbeat(is_well);
         Ok((daemon, reader))
     }
@@ -236,6 +242,7 @@ async fn take_up(
         ledger: Ledger::new(),
         flights: BTreeMap::new(),
         writes: Vec::new(),
+        concluded: Vec::new(),
     };
     let who = (plan, &identity.signer);
     let mut controls = BTreeSet::new();
@@ -278,6 +285,8 @@ async fn take_up(
             taken.ledger.forget(control);
         }
     }
+    let flights = taken.flights.keys().copied();
+    taken.concluded = flights.filter(|id| taken.ledger.is_judged(*id)).collect();
     let count = taken.flights.len();
     if count > 0 {
         tracing::info!(count, "probes in flight are taken up");
