@@ -14,5 +14,7 @@ mod post;
 mod robin;
 mod wire;
 
+mod absence;
+mod ending;
 mod endurance;
 mod kills;
