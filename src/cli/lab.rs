@@ -65,7 +65,8 @@ impl Lab {
         let mut out = common.output();
         writeln!(
             out,
-            "# A running lab. Save this as lab.toml, then: mailrobin check -c lab.toml"
+            "# A running lab. Save this as lab.toml, then: mailrobin check -c lab.toml, or run -c lab.toml\n\n\
+             [defaults]\nevery = \"10s\"\nevery_harmful = \"30s\"\nfail_after = 2"
         )?;
         write!(out, "{}", servers(&stack, "lab"))?;
         write!(

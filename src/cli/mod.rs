@@ -14,6 +14,7 @@ mod payloads;
 mod ping;
 mod progress;
 mod report;
+mod run;
 mod signals;
 mod state;
 mod status;
@@ -90,7 +91,7 @@ struct Common {
 
 const CONFIG_HELP: &str = "The config file [default: $MAILROBIN_CONFIG, ./mailrobin.toml, mailrobin/mailrobin.toml \
      under $XDG_CONFIG_HOME or ~/.config, then under /etc]";
-const STATE_HELP: &str = "Where the signing key is kept [default: $STATE_DIRECTORY, mailrobin under \
+const STATE_HELP: &str = "Where the signing key and the history are kept [default: $STATE_DIRECTORY, mailrobin under \
      $XDG_STATE_HOME, as root /var/lib/mailrobin, else under ~/.local/state]";
 const COLOR_HELP: &str = "When to use colours; auto: on a terminal, unless NO_COLOR is set";
 
@@ -118,6 +119,7 @@ enum Command {
     Demo(demo::Demo),
     /// Run the tests of all or the named routes once, and exit with the worst verdict
     Check(check::Check),
+    Run(run::Run),
     /// Speak to a server step by step, without sending a message
     ///
     /// For servers that one does not own or cannot put a rule on: SMTP, IMAP and POP3. Every step is timed by itself and
@@ -179,6 +181,7 @@ impl Cli {
         common.start_logging(false);
         let result = match command {
             Command::Check(check) => check.run(&common).await,
+            Command::Run(run) => run.run(&common).await,
             Command::Ping(ping) => ping.run(&common).await,
             Command::Payloads(payloads) => payloads.run(&common),
             Command::Explain(explain) => explain.run(&common),

@@ -1,9 +1,9 @@
-//! The state directory: the signing key that is made once and kept.
+//! The state directory: the signing key and the instance, drawn once and kept, and the history.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use data_encoding::HEXLOWER;
@@ -12,26 +12,71 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Common;
 use super::paths::state_dir;
-use crate::config::plan::Signing;
+use crate::config::plan::{HISTORY, Plan, Signing};
 use crate::config::secret::LEAST_KEY;
 use crate::engine::order::Identity;
 use crate::probe::tag::{Instance, Signer};
 
 const KEY_FILE: &str = "signing.key";
+const INSTANCE_FILE: &str = "instance";
 
 impl Common {
-    /// Who sends: the configured or kept key, the configured instance or one drawn now.
-    pub(super) async fn identity(&self, signing: &Signing) -> Result<Identity> {
+    /// Where state is kept.
+    pub(super) fn state_dir(&self) -> Result<PathBuf> {
+        self.state_dir.clone().map_or_else(state_dir, Ok)
+    }
+
+    /// Where the history is kept. Its folder is made if it is not there.
+    pub(super) fn history(&self, plan: &Plan) -> Result<PathBuf> {
+        if let Some(file) = &plan.store.file {
+            return Ok(file.clone());
+        }
+        let dir = self.state_dir()?;
+        make_dir(&dir)?;
+        Ok(dir.join(HISTORY))
+    }
+
+    /// Who sends, the same at every start: the configured instance, or one drawn once and kept.
+    pub(super) async fn kept_identity(&self, signing: &Signing) -> Result<Identity> {
+        if signing.instance.is_some() {
+            return self.identity(signing).await;
+        }
+        let dir = self.state_dir()?;
+        let context = || format!("the instance in {}", dir.display());
+        let instance = kept(&dir, INSTANCE_FILE, 3).with_context(context)?;
+        let bytes = HEXLOWER.decode(instance.expose_secret().as_bytes());
+        let bytes = bytes.ok().and_then(|bytes| bytes.try_into().ok());
+        let drawn = Instance::drawn(bytes.with_context(|| {
+            format!(
+                "{} is not six hexadecimal digits: remove it, and another is drawn",
+                dir.join(INSTANCE_FILE).display()
+            )
+        })?);
+        let key = self.key(signing).await?;
+        Ok(Identity {
+            instance: drawn.to_string(),
+            signer: Signer::new(key.expose_secret().as_bytes(), drawn),
+        })
+    }
+
+    async fn key(&self, signing: &Signing) -> Result<SecretString> {
         let key = if let Some(secret) = &signing.key {
             secret.reveal().await.context("the signing key")?
         } else {
-            let dir = self.state_dir.clone().map_or_else(state_dir, Ok)?;
-            kept_key(&dir).with_context(|| format!("the signing key in {}", dir.display()))?
+            let dir = self.state_dir()?;
+            kept(&dir, KEY_FILE, 32)
+                .with_context(|| format!("the signing key in {}", dir.display()))?
         };
         ensure!(
             key.expose_secret().len() >= LEAST_KEY,
             "the signing key is shorter than {LEAST_KEY} characters, so tags could be forged"
         );
+        Ok(key)
+    }
+
+    /// Who sends: the configured or kept key, the configured instance or one drawn now.
+    pub(super) async fn identity(&self, signing: &Signing) -> Result<Identity> {
+        let key = self.key(signing).await?;
         let instance = if let Some(name) = &signing.instance {
             Instance::named(name)
         } else {
@@ -49,32 +94,42 @@ impl Common {
     }
 }
 
-/// The key in `dir`, made if there is none. Of several that make one at the same time, one wins and all use it.
-fn kept_key(dir: &Path) -> Result<SecretString> {
-    let path = dir.join(KEY_FILE);
+fn make_dir(dir: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| {
+            format!(
+                "cannot make the state directory {}; --state-dir names another",
+                dir.display()
+            )
+        })
+}
+
+/// What is kept in this file in `dir`: so many random bytes in hexadecimal, drawn if there is none. Of several that draw at
+/// the same time, one wins and all use it.
+fn kept(dir: &Path, name: &str, bytes: usize) -> Result<SecretString> {
+    let path = dir.join(name);
     if !path.exists() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .context("cannot make the state directory; --state-dir names another")?;
-        make_key(dir, &path)?;
+        make_dir(dir)?;
+        draw(dir, &path, bytes)?;
     }
     let text = fs::read_to_string(&path)?;
     let mode = fs::metadata(&path)?.permissions().mode();
-    if mode & 0o077 != 0 {
+    if mode & 0o077 != 0 && name == KEY_FILE {
         tracing::warn!(path = %path.display(), "others can read the signing key and forge tags: chmod 600");
     }
     Ok(text.trim().into())
 }
 
-/// The key appears whole or not at all: it is written aside, never over another, and then linked.
-fn make_key(dir: &Path, path: &Path) -> Result<()> {
-    let mut random = [0; 32];
+/// The file appears whole or not at all: it is written aside, never over another, and then linked.
+fn draw(dir: &Path, path: &Path, bytes: usize) -> Result<()> {
+    let mut random = vec![0; bytes];
     fill(&mut random)?;
     let mut suffix = [0; 6];
     fill(&mut suffix)?;
-    let aside = dir.join(format!(".{KEY_FILE}.{}", HEXLOWER.encode(&suffix)));
+    let aside = dir.join(format!(".drawn.{}", HEXLOWER.encode(&suffix)));
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -105,7 +160,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let keys: Vec<_> = std::thread::scope(|scope| {
             let makers: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| kept_key(dir.path()).unwrap()))
+                .map(|_| scope.spawn(|| kept(dir.path(), KEY_FILE, 32).unwrap()))
                 .collect();
             makers
                 .into_iter()

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lettre::Address;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -81,7 +81,7 @@ pub struct DnsPlan {
 }
 
 /// How tags are signed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Signing {
     /// The key; `None`: kept in the state directory.
     pub key: Option<Secret>,
@@ -180,6 +180,14 @@ pub struct ClientCertificate {
     pub key: SecretString,
 }
 
+impl PartialEq for ClientCertificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files
+            && self.chain == other.chain
+            && self.key.expose_secret() == other.key.expose_secret()
+    }
+}
+
 impl fmt::Debug for ClientCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClientCertificate(hidden)")
@@ -187,7 +195,7 @@ impl fmt::Debug for ClientCertificate {
 }
 
 /// How to log in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Login {
     /// Who.
     pub username: String,
@@ -225,7 +233,7 @@ impl Auth {
 }
 
 /// An SMTP server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Gateway {
     /// Its name in the config.
     pub name: GatewayName,
@@ -297,7 +305,7 @@ impl Protocol {
 }
 
 /// A mailbox account.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Mailbox {
     /// Its name in the config.
     pub name: MailboxName,

@@ -72,6 +72,21 @@ pub enum SecretError {
     Empty(String),
 }
 
+/// Whether both are kept in the same place; of literal ones, whether they are the same.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Literal(one), Self::Literal(other)) => {
+                one.expose_secret() == other.expose_secret()
+            }
+            (Self::Env(one), Self::Env(other)) => one == other,
+            (Self::File(one), Self::File(other)) => one == other,
+            (Self::Command(one), Self::Command(other)) => one == other,
+            (Self::Literal(_) | Self::Env(_) | Self::File(_) | Self::Command(_), _) => false,
+        }
+    }
+}
+
 impl Secret {
     /// Reads the secret.
     pub async fn reveal(&self) -> Result<SecretString, SecretError> {

@@ -39,7 +39,7 @@ impl Blocklists {
     }
 
     /// Whether the config names none.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.zones.is_empty()
     }
 

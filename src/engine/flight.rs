@@ -53,6 +53,8 @@ pub(super) struct Flight {
     pub(super) tag: Tag,
     /// The id of its cycle's control, if it needs one.
     pub(super) control: Option<Uuid>,
+    /// The id of the control of its cycle, whether it needs that or not.
+    pub(super) cycle: Option<Uuid>,
     pub(super) expect: Arc<[Outcome]>,
     pub(super) manifest: Manifest,
     /// Of the message, in bytes.

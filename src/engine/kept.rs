@@ -75,6 +75,11 @@ pub enum Lost {
 }
 
 impl Kept {
+    /// The route it was sent on.
+    pub fn route(&self) -> &RouteName {
+        &self.route
+    }
+
     /// The probe whose verdict this one's depends on.
     pub fn control(&self) -> Option<Uuid> {
         self.control
@@ -159,6 +164,7 @@ impl Flight {
             sample,
             tag: signer.tag(id),
             control: kept.control,
+            cycle: kept.control,
             expect: kept.expect,
             manifest: kept.manifest,
             size: kept.size,
@@ -223,9 +229,10 @@ impl Flight {
             });
             return;
         }
+        let started = self.attempts.last().map_or(self.began, |last| last.ended);
         self.attempts.push(Attempt {
-            started: self.began,
-            ended: self.began,
+            started,
+            ended: started,
             kept: false,
             address: None,
             other: None,

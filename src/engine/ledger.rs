@@ -115,9 +115,9 @@ pub struct Ledger {
     waiting: BTreeMap<Uuid, Vec<Uuid>>,
     /// Harmless probes with attachments, by their cycle's control.
     twins: BTreeMap<Uuid, Vec<Uuid>>,
-    /// The probes that need a control, by its id.
-    needed_by: BTreeMap<Uuid, BTreeSet<Uuid>>,
-    /// Probes that nobody asks for any more, but that others still need.
+    /// The probes that are judged together, by their control, which is one of them.
+    cycles: BTreeMap<Uuid, BTreeSet<Uuid>>,
+    /// Probes that nobody asks for any more, but that others of their cycle may still need.
     retired: BTreeSet<Uuid>,
 }
 
@@ -267,6 +267,7 @@ impl Ledger {
             sample: probe.sample,
             tag: probe.tag,
             control: probe.control,
+            cycle,
             expect: probe.expect,
             manifest: probe.manifest,
             size: submission.message.len(),
@@ -288,9 +289,7 @@ impl Ledger {
             unstored: false,
             revised: None,
         };
-        if let Some(control) = flight.control {
-            self.needed_by.entry(control).or_default().insert(id);
-        }
+        self.join(id, flight.cycle);
         if let Some(cycle) = cycle.filter(|_| !flight.manifest.parts.is_empty()) {
             self.twins.entry(cycle).or_default().push(id);
         }
@@ -520,7 +519,8 @@ impl Ledger {
         effects.extend(waited.into_iter().map(Effect::Settled));
     }
 
-    fn is_open(&self, id: Uuid) -> bool {
+    /// Whether a probe is here and has no outcome yet.
+    pub fn is_open(&self, id: Uuid) -> bool {
         self.flights
             .get(&id)
             .is_some_and(|flight| !matches!(flight.stage, Stage::Settled(_)))

@@ -192,7 +192,7 @@ pub(super) fn without(ping: &Ping, end: VisitEnd, (instance, due_at): (&str, Tim
 }
 
 /// The addresses that want a visit of their own; `None`: whichever there is.
-async fn each_address(ping: &Ping) -> Vec<Option<SocketAddr>> {
+pub async fn each_address(ping: &Ping) -> Vec<Option<SocketAddr>> {
     match &ping.server {
         PingServer::Smtp(gateway) if gateway.each_address => match addresses(ping).await {
             Ok(addresses) => addresses.into_iter().map(Some).collect(),

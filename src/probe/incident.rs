@@ -42,6 +42,21 @@ pub struct Incident {
     pub depends_on: Option<RouteName>,
     /// Somebody knows of it.
     pub acknowledged: Option<Acknowledgement>,
+    /// What was run so that it may mend by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recoveries: Vec<RecoveryAttempt>,
+}
+
+/// A recovery action that was run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecoveryAttempt {
+    /// When it had ended.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: Timestamp,
+    /// How it ended, in words.
+    pub exit: String,
+    /// What it wrote to standard output and standard error, as far as it is kept.
+    pub output: String,
 }
 
 /// Somebody knows of an incident: nothing more is told of it until it ends.

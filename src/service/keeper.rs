@@ -26,8 +26,8 @@ const UPKEEP: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 pub(super) enum Order<T> {
     /// Keep these, all or none; then tell.
     Keep(Vec<Write>, Vec<T>),
-    /// What is known of the probe that this message belongs to, and of its control?
-    Recall(Uuid, Box<Sighting>),
+    /// What is known of the probe that this message belongs to, and of its control? The number is given back.
+    Recall(Uuid, Box<Sighting>, u32),
     /// Others are to be kept from now on for so long.
     Retain(Retention),
 }
@@ -42,7 +42,7 @@ pub(super) enum Kept<T> {
     /// It was let go of, because too much was waiting.
     Lost(T),
     /// What is known of a message's probe, and of the one that its verdict depends on.
-    Recalled(Box<Sighting>, Option<Box<Found>>),
+    Recalled(Box<Sighting>, u32, Option<Box<Found>>),
     /// The history cannot be written, or can be again.
     Trouble(Option<String>),
     /// So many writes wait in memory; so many were let go of.
@@ -114,7 +114,13 @@ impl<T: Clone> Keeper<T> {
                     // Whatever came meanwhile shares the transaction.
                     while let Ok(order) = self.orders.try_recv() {
                         self.take(order).await;
-                        if self.held.iter().map(|held| held.writes.len()).sum::<usize>() >= BATCH {
+                        if self
+                            .held
+                            .iter()
+                            .map(|held| held.writes.len())
+                            .sum::<usize>()
+                            >= BATCH
+                        {
                             break;
                         }
                     }
@@ -143,13 +149,13 @@ impl<T: Clone> Keeper<T> {
                 then,
                 told: false,
             }),
-            Order::Recall(id, sighting) => {
+            Order::Recall(id, sighting, from) => {
                 if self.trouble.is_none() && !self.held.is_empty() {
                     // It may be about what is not kept yet.
                     self.commit().await;
                 }
                 let found = self.recall(id).await;
-                self.tell(Kept::Recalled(sighting, found.map(Box::new)));
+                self.tell(Kept::Recalled(sighting, from, found.map(Box::new)));
             }
             Order::Retain(retention) => self.retention = retention,
         }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::probe::incident::Acknowledgement;
 use crate::probe::name::{AlertName, MailboxName, RouteName};
 use crate::probe::outcome::{Code, Outcome, Verdict};
 use crate::probe::state::State;
@@ -66,7 +67,7 @@ pub struct RouteView {
     /// Whether it is being worked on.
     pub maintenance: bool,
     /// Who has taken notice of its failure; null: nobody, or there is none.
-    pub acknowledged: Option<Acknowledged>,
+    pub acknowledged: Option<Acknowledgement>,
     /// Probes that have no outcome yet.
     pub in_flight: usize,
     /// When the next probe is due; null: never.
@@ -87,18 +88,6 @@ impl RouteView {
             .any(|test| test.last.is_some() || test.since.is_some());
         (self.enabled && !self.paused && was_tested).then_some(self.state)
     }
-}
-
-/// That somebody has taken notice of a failure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Acknowledged {
-    /// Who; as they said.
-    pub by: String,
-    /// What they wrote.
-    pub note: String,
-    /// When.
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    pub at: Timestamp,
 }
 
 /// A test of a route, at one moment.

@@ -97,6 +97,11 @@ impl Reader {
         Self { pool, path }
     }
 
+    /// Ends in good order.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

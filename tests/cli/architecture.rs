@@ -233,7 +233,8 @@ fn only_the_clock_reads_clocks() {
     // The lab, which must not share ours, has a clock of its own. The engine sleeps on tokio's clock, and may ask it what time it is there.
     let sleeps = |source: &Source| {
         source.room == "engine"
-            && source.code.contains("use tokio::time::{Instant")
+            && (source.code.contains("use tokio::time::{Instant")
+                || source.code.contains("use tokio::time::Instant;"))
             && !source.code.contains("std::time::Instant::now")
     };
     let found = holding(&readers, |source, line| {

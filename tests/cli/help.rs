@@ -16,6 +16,7 @@ fn the_help_is_as_it_was_written() {
         "explain",
         "init",
         "ping",
+        "run",
     ] {
         let mut words: Vec<_> = command.split_whitespace().collect();
         words.push("--help");

@@ -11,6 +11,13 @@ fn the_schema_in_the_repository_is_the_programs_own() {
     expect_file(&path, &schema).unwrap();
 }
 
+#[test]
+fn the_schema_of_notices_is_the_programs_own() {
+    let schema = mailrobin::service::notify::schema();
+    let schema = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    expect_file(&root().join("schema/notice.schema.json"), &schema).unwrap();
+}
+
 /// The document that `check` printed, held against the schema.
 #[track_caller]
 fn document(bed: &Bed, arguments: &[&str], exit: i32) -> Value {

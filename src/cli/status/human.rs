@@ -147,7 +147,7 @@ fn write_route(
     if let Some(acknowledged) = &route.view.acknowledged {
         let by = line(&acknowledged.by);
         let since = ago(at, acknowledged.at);
-        let note = match line(&acknowledged.note) {
+        let note = match line(acknowledged.note.as_deref().unwrap_or_default()) {
             note if note.is_empty() => note,
             note => format!(": {note}"),
         };

@@ -1,6 +1,7 @@
 //! `mailrobin status`: what does the running service see?
 
 mod ask;
+
 mod human;
 mod words;
 
@@ -17,6 +18,8 @@ use crate::config::diagnostic::suggest;
 use crate::probe::outcome::Verdict;
 use crate::probe::state::State;
 use crate::service::api::document;
+
+pub(super) use ask::ADDRESS;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]

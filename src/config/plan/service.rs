@@ -57,7 +57,7 @@ impl ServicePlan {
 }
 
 /// A dead man's switch: whoever is called here raises an alarm when the calls stop.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Heartbeat {
     /// What is called; often a secret.
     pub url: Secret,

@@ -180,7 +180,7 @@ impl Default for Policy {
 }
 
 /// A program to run, never by a shell.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Program {
     /// The program and its arguments.
     pub command: Vec<String>,
@@ -200,7 +200,7 @@ pub struct Recovery {
 }
 
 /// Somebody to tell, and the way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     /// Its name in the config.
     pub name: AlertName,
@@ -215,7 +215,7 @@ pub struct Alert {
 }
 
 /// The way a notice takes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Channel {
     /// An HTTP POST.
     Webhook {

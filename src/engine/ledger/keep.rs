@@ -1,5 +1,7 @@
 //! Probes that are put away and taken up: what outlives this process, and what need not be held in memory any longer.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use super::Ledger;
@@ -39,9 +41,7 @@ impl Ledger {
             return Ok(());
         }
         let mut flight = Flight::restore(id, kept, who, now)?;
-        if let Some(control) = flight.control {
-            self.needed_by.entry(control).or_default().insert(id);
-        }
+        self.join(id, flight.cycle);
         if let Stage::Settled(_) = flight.stage {
             self.flights.insert(id, flight);
             return Ok(());
@@ -74,19 +74,45 @@ impl Ledger {
         Ok(())
     }
 
-    /// Lets go of a probe that has its outcome, as soon as no other one needs it to be judged.
-    pub fn forget(&mut self, id: Uuid) {
+    /// Notes that a probe is of a cycle: none of that is let go of before all are.
+    pub(super) fn join(&mut self, id: Uuid, cycle: Option<Uuid>) {
+        if let Some(control) = cycle {
+            self.cycles
+                .entry(control)
+                .or_default()
+                .extend([control, id]);
+        }
+    }
+
+    /// Lets go of a probe that has its outcome, as soon as no other one of its cycle needs it to be judged. Those that are
+    /// gone now.
+    pub fn forget(&mut self, id: Uuid) -> Vec<Uuid> {
         if self.is_open(id) {
-            return;
+            return Vec::new();
         }
-        if self.needed_by.contains_key(&id) || self.twins.values().any(|them| them.contains(&id)) {
+        let cycle = self.flights.get(&id).and_then(|flight| flight.cycle);
+        let control = cycle.unwrap_or(id);
+        let mut going = BTreeSet::from([id]);
+        if let Some(members) = self.cycles.get(&control) {
             self.retired.insert(id);
-            return;
+            let stays = |id: &Uuid| self.flights.contains_key(id) && !self.retired.contains(id);
+            if members.iter().any(stays) {
+                return Vec::new();
+            }
+            going.extend(self.cycles.remove(&control).unwrap_or_default());
         }
-        let Some(flight) = self.flights.remove(&id) else {
-            return;
-        };
-        self.retired.remove(&id);
+        self.twins.remove(&control);
+        for id in &going {
+            self.retired.remove(id);
+            if let Some(flight) = self.flights.remove(id) {
+                self.calm_down(&flight);
+            }
+        }
+        going.into_iter().collect()
+    }
+
+    /// Where nothing is awaited any more, nothing needs to be looked at often.
+    fn calm_down(&mut self, flight: &Flight) {
         for mailbox in [
             Some(&flight.route.mailbox.name),
             flight.route.bounce_mailbox.as_ref(),
@@ -96,21 +122,20 @@ impl Ledger {
                 watched.youngest = None;
             }
         }
-        let Some(control) = flight.control else {
-            return;
-        };
-        if let Some(others) = self.needed_by.get_mut(&control) {
-            others.remove(&id);
-            if !others.is_empty() {
-                return;
-            }
-        }
-        self.needed_by.remove(&control);
-        let twins = self.twins.remove(&control).unwrap_or_default();
-        for waiting in twins.into_iter().chain([control]) {
-            if self.retired.contains(&waiting) {
-                self.forget(waiting);
-            }
-        }
+    }
+
+    /// How many probes are being handed over at this moment.
+    pub fn submitting(&self) -> usize {
+        let stages = self.flights.values().map(|flight| &flight.stage);
+        stages.filter(|stage| **stage == Stage::Submitting).count()
+    }
+
+    /// The probes without an outcome, by their start.
+    pub fn open_probes(&self) -> impl Iterator<Item = Uuid> {
+        let open = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| !matches!(flight.stage, Stage::Settled(_)));
+        open.map(|(id, _)| *id)
     }
 }

@@ -30,6 +30,11 @@ use webhook::Webhook;
 use crate::config::plan::{Alert, Channel};
 use crate::probe::notice::{Event, Notice};
 
+/// The JSON Schema of a notice: what a webhook gets, a command reads, and a template is filled from.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Notice).to_value()
+}
+
 /// Whether this channel is to be told this at all. A test notice was asked for.
 pub fn wants(alert: &Alert, notice: &Notice) -> bool {
     notice.event == Event::Test || notice.severity >= alert.min_severity

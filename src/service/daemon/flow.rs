@@ -1,0 +1,560 @@
+//! From a due time to a judged result: probes are made, kept, handed over, watched for, judged and kept again.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::super::alert::Event as Turn;
+use super::super::keeper::{Found, Kept, Order, said};
+use super::super::schedule::Start;
+use super::super::status::LastResult;
+use super::{Daemon, Errand, Group, Then, Underway};
+use crate::clock::Stamp;
+use crate::config::plan::Ping;
+use crate::engine::cycle::Cycle;
+use crate::engine::ledger::{Effect, Event};
+use crate::engine::pending::{Pending, Prospect};
+use crate::engine::ping::{each_address, ping};
+use crate::engine::traffic::Happened;
+use crate::mailbox;
+use crate::probe::facts::Sighting;
+use crate::probe::name::RouteName;
+use crate::probe::record::Record;
+use crate::probe::state::{Finding, TestKey};
+use crate::probe::tag::Tag;
+use crate::store::{Named, Recalled, Write};
+
+/// What speaking to the addresses of one server came to.
+pub(super) struct Pinged {
+    route: RouteName,
+    seq: u64,
+    records: Vec<Record>,
+}
+
+/// A cycle, and what was looked up before it is begun.
+pub(super) struct Foreseen {
+    cycle: Cycle,
+    due: Stamp,
+    prospect: Prospect,
+}
+
+impl Daemon {
+    /// Starts what is due.
+    pub(super) fn start_due(&mut self, now: Stamp) {
+        for start in self.schedule.due(now) {
+            if !start.is_asked {
+                let missed = self.schedule.missed(&start.key.route);
+                let line = serde_json::to_string(&start.key).unwrap_or_default();
+                let due = start.due.wall;
+                self.keep(vec![Write::Line { line, due, missed }], Vec::new());
+            }
+            self.start(start);
+        }
+    }
+
+    fn start(&mut self, start: Start) {
+        let name = start.key.route;
+        if self.in_flight() >= self.plan.service.max_in_flight {
+            tracing::warn!(route = %name, "not tested, as `max_in_flight` probes are under way");
+            *self.crowded_out.entry(name).or_default() += 1;
+            return;
+        }
+        if let Some(ping) = self.plan.pings.get(&name) {
+            let ping = Arc::clone(ping);
+            return self.speak(ping, start.due.wall);
+        }
+        let Some(route) = self.plan.routes.get(&name) else {
+            return;
+        };
+        let tests = start.tests.iter().filter_map(|at| route.tests.get(*at));
+        let cycle = Cycle::new(Arc::clone(route), tests.cloned().collect());
+        let due = start.due;
+        if !route.gateway.each_address && self.lists.is_empty() {
+            let prospect = Prospect::whichever();
+            return self.begin(&Foreseen {
+                cycle,
+                due,
+                prospect,
+            });
+        }
+        let (gateway, lists) = (Arc::clone(&route.gateway), Arc::clone(&self.lists));
+        self.errands.spawn(async move {
+            let prospect = Prospect::of(&gateway, &lists).await;
+            Errand::Foreseen(Box::new(Foreseen {
+                cycle,
+                due,
+                prospect,
+            }))
+        });
+    }
+
+    /// Speaks to a server, to each of its addresses where that is wanted.
+    fn speak(&mut self, it: Arc<Ping>, due: Timestamp) {
+        let seq = self.seq();
+        let (lists, instance) = (Arc::clone(&self.lists), self.identity.instance.clone());
+        *self.pinging.entry(it.name.clone()).or_default() += 1;
+        self.errands.spawn(async move {
+            let mut records = Vec::new();
+            for address in each_address(&it).await {
+                records.push(ping(&it, address, &lists, (&instance, due)).await);
+            }
+            Errand::Pinged(Pinged {
+                route: it.name.clone(),
+                seq,
+                records,
+            })
+        });
+    }
+
+    /// Makes the probes of a cycle. Each is handed over as soon as it is kept.
+    pub(super) fn begin(&mut self, foreseen: &Foreseen) {
+        let Foreseen {
+            cycle,
+            due,
+            prospect,
+        } = foreseen;
+        let mut groups = Vec::new();
+        if prospect.addresses.len() > 1 {
+            for _ in &cycle.tests {
+                let number = self.seq();
+                let awaited = prospect.addresses.len();
+                let worst = None;
+                self.groups.insert(number, Group { awaited, worst });
+                groups.push(number);
+            }
+        }
+        for address in &prospect.addresses {
+            let mut control = None;
+            let pending = Pending::of(cycle, *address, &prospect.listings);
+            for (at, pending) in pending.enumerate() {
+                let made = self.mint.probe(&pending, control, false, *due);
+                let probe = match made {
+                    Ok(probe) => probe,
+                    Err(error) => {
+                        let route = &pending.route.name;
+                        tracing::error!(%route, "a probe cannot be made: {}", said(&error));
+                        continue;
+                    }
+                };
+                let id = probe.tag.id();
+                if pending.is_control {
+                    control = Some(id);
+                }
+                let seq = self.seq();
+                let underway = Underway {
+                    seq,
+                    route: pending.route.name.clone(),
+                    submission: None,
+                    group: groups.get(at).copied(),
+                };
+                self.flights.insert(id, underway);
+                let key = Named {
+                    key: TestKey::new(
+                        pending.route.name.clone(),
+                        pending.test.sample.payload.as_str(),
+                        &pending.test.sample.variant(),
+                    ),
+                    payload: Some(pending.test.sample.payload.as_str()),
+                    variant: pending.test.sample.variant(),
+                };
+                self.launch(id, (seq, key, due.wall), Event::Start(Box::new(probe)));
+            }
+        }
+    }
+
+    /// Registers a probe with the ledger and the store; the store's answer lets it go.
+    fn launch(&mut self, id: Uuid, (seq, test, due): (u64, Named, Timestamp), event: Event) {
+        let Some(generation) = self.current() else {
+            return;
+        };
+        let effects = generation.traffic.step(event);
+        let kept = generation.traffic.ledger.kept(id, Stamp::now());
+        for effect in effects {
+            if let Effect::Submit(id, route, submission) = effect
+                && let Some(underway) = self.flights.get_mut(&id)
+            {
+                underway.submission = Some((route, submission));
+            }
+        }
+        let kept = kept.and_then(|kept| serde_json::to_vec(&kept).ok());
+        let begun = Write::Begun {
+            seq,
+            id,
+            test,
+            due,
+            kept: kept.unwrap_or_default(),
+        };
+        self.keep(vec![begun], vec![Then::Submit(id)]);
+    }
+
+    /// Takes in what a gateway or a mailbox told, or that time has passed.
+    pub(super) fn happened(&mut self, number: u32, happened: Happened) {
+        if let Happened::Seen(name, event) = &happened {
+            let problem = match event {
+                mailbox::Event::Sighted(_) | mailbox::Event::Looked(_) => None,
+                mailbox::Event::Blind(blindness) => Some(blindness.failure.what.clone()),
+            };
+            if problem.is_some() && self.mailboxes.get(name) != Some(&problem) {
+                let problem = problem.as_deref().unwrap_or_default();
+                tracing::warn!(mailbox = %name, "cannot be read: {problem}");
+            }
+            self.mailboxes.insert(name.clone(), problem);
+        }
+        let event = happened.into_event();
+        let about = match &event {
+            Event::HandedOver(id, _) | Event::Attempted(id, _) => Some(*id),
+            Event::Start(_)
+            | Event::Sighted(_)
+            | Event::Looked(..)
+            | Event::Blind(..)
+            | Event::Tick
+            | Event::Interrupt => None,
+        };
+        let Some(generation) = self.generation(number) else {
+            return;
+        };
+        let effects = generation.traffic.step(event);
+        self.carry_out(number, effects, about);
+    }
+
+    /// Does what follows from one step of a ledger. `about`: the probe that has come further.
+    fn carry_out(&mut self, number: u32, effects: Vec<Effect>, about: Option<Uuid>) {
+        let mut further: Vec<Uuid> = about.into_iter().collect();
+        let (mut places, mut submits, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+        for effect in effects {
+            match effect {
+                Effect::Submit(id, route, submission) => {
+                    if let Some(underway) = self.flights.get_mut(&id) {
+                        underway.submission = Some((route, submission));
+                    }
+                    further.push(id);
+                    submits.push(Then::Submit(id));
+                }
+                Effect::Dispose(id, place) => {
+                    further.push(id);
+                    places.push((id, Then::Dispose(number, place)));
+                }
+                Effect::Accepted(id) | Effect::Deferred(id, _) => further.push(id),
+                Effect::Settled(id) => settled.push((id, false)),
+                Effect::Revised(id) => settled.push((id, true)),
+                Effect::Unknown(sighting) => self.ask(number, sighting),
+            }
+        }
+        further.sort_unstable();
+        further.dedup();
+        further.retain(|id| !self.is_settled(number, *id));
+        let mut writes = Vec::new();
+        for id in further {
+            let seq = self.flights.get(&id).map(|underway| underway.seq);
+            let kept = self.put_away(number, id);
+            if let (Some(seq), Some(kept)) = (seq, kept) {
+                writes.push(Write::Further { seq, kept });
+            }
+        }
+        let (of_settled, of_others): (Vec<_>, Vec<_>) = places
+            .into_iter()
+            .partition(|(id, _)| settled.iter().any(|(done, _)| done == id));
+        submits.extend(of_others.into_iter().map(|(_, then)| then));
+        self.keep(writes, submits);
+        for (id, is_revision) in settled {
+            let own = of_settled.iter().filter(|(of, _)| *of == id);
+            let then = own.map(|(_, then)| then.clone()).collect();
+            self.settle(number, id, is_revision, then);
+        }
+    }
+
+    /// What the store is to know of a probe.
+    fn put_away(&mut self, number: u32, id: Uuid) -> Option<Vec<u8>> {
+        let generation = self.generation(number)?;
+        let kept = generation.traffic.ledger.kept(id, Stamp::now())?;
+        serde_json::to_vec(&kept).ok()
+    }
+
+    /// Whether a probe has its outcome; one that is not here has.
+    fn is_settled(&mut self, number: u32, id: Uuid) -> bool {
+        self.generation(number)
+            .is_none_or(|generation| !generation.traffic.ledger.is_open(id))
+    }
+
+    /// A probe has its outcome, or another than before.
+    fn settle(&mut self, number: u32, id: Uuid, is_revision: bool, then: Vec<Then>) {
+        let instance = self.identity.instance.clone();
+        let kept = self.put_away(number, id);
+        let Some(generation) = self.generation(number) else {
+            return;
+        };
+        let record = generation.traffic.ledger.record(id, &instance);
+        let gone = generation.traffic.ledger.forget(id);
+        let underway = self.flights.get(&id);
+        let known = underway.map(|underway| (underway.seq, underway.group));
+        if let (Some(record), Some((seq, group))) = (record, known) {
+            let group = group.filter(|_| !is_revision);
+            self.result(record, (seq, group), kept, then, is_revision);
+        }
+        for id in gone {
+            self.flights.remove(&id);
+        }
+    }
+
+    /// A result: kept, counted, and told of where that is due, all in one transaction.
+    fn result(
+        &mut self,
+        record: Record,
+        (seq, group): (u64, Option<u64>),
+        kept: Option<Vec<u8>>,
+        then: Vec<Then>,
+        is_revision: bool,
+    ) {
+        let Record {
+            id,
+            route,
+            outcome,
+            verdict,
+            code,
+            ..
+        } = &record;
+        let payload = record.payload_name();
+        tracing::info!(%id, %route, payload, %outcome, %verdict, %code, is_revision, "settled");
+        let key = TestKey::of(&record);
+        let newest = self.last.get(&key).is_none_or(|(last, _)| *last <= seq);
+        if newest {
+            self.last.insert(key.clone(), (seq, last_result(&record)));
+        }
+        let finding = Finding {
+            key,
+            seq,
+            probe: record.id,
+            due_at: record.due_at,
+            verdict: record.verdict,
+            code: record.code,
+            reason: record.reason.clone(),
+        };
+        // A copy more, or a later one, that changes nothing is no result.
+        let counts = !is_revision || record.revised_at.is_some();
+        let finding = if counts {
+            self.of_group(group, finding)
+        } else {
+            None
+        };
+        let record = Box::new(record);
+        if is_revision {
+            self.metrics.revised(None, &record);
+        } else {
+            self.metrics.settled(&record);
+        }
+        let writes = vec![Write::Settled { seq, record, kept }];
+        let now = Stamp::now();
+        let effects = finding
+            .map(|finding| self.board.step(Turn::Result(finding), now.wall))
+            .unwrap_or_default();
+        self.follow(effects, writes, then);
+    }
+
+    /// The result of a group, once all of it are there: the worst of theirs.
+    fn of_group(&mut self, group: Option<u64>, finding: Finding) -> Option<Finding> {
+        let Some(number) = group else {
+            return Some(finding);
+        };
+        let group = self.groups.get_mut(&number)?;
+        group.awaited = group.awaited.saturating_sub(1);
+        let is_worse = |worst: &Finding| finding.verdict > worst.verdict;
+        if group.worst.as_ref().is_none_or(is_worse) {
+            group.worst = Some(finding);
+        }
+        if group.awaited > 0 {
+            return None;
+        }
+        self.groups.remove(&number)?.worst
+    }
+
+    /// What speaking to a server came to.
+    pub(super) fn pinged(&mut self, pinged: Pinged) {
+        let Pinged {
+            route,
+            seq,
+            records,
+        } = pinged;
+        if let Some(count) = self.pinging.get_mut(&route) {
+            *count = count.saturating_sub(1);
+        }
+        let group = (records.len() > 1).then_some(seq);
+        if let Some(number) = group {
+            let (awaited, worst) = (records.len(), None);
+            self.groups.insert(number, Group { awaited, worst });
+        }
+        for record in records {
+            let seq = self.seq();
+            self.result(record, (seq, group), None, Vec::new(), false);
+        }
+    }
+
+    /// A message of a probe that the ledger does not hold: the store may know it.
+    fn ask(&mut self, number: u32, sighting: Box<Sighting>) {
+        let Some(tag) = sighting.recognised.tag else {
+            return;
+        };
+        let is_ours = tag.instance() == self.identity.signer.instance();
+        let id = tag.id();
+        let is_elsewhere = |it: &super::Generation| it.traffic.ledger.knows(id);
+        if is_ours && !self.generations.iter().any(is_elsewhere) {
+            // The keeper lives as long as we do.
+            let _ = self.orders.send(Order::Recall(id, sighting, number));
+        }
+    }
+
+    /// What the store knows of a message's probe.
+    fn recalled(&mut self, sighting: Box<Sighting>, number: u32, found: Option<Found>) {
+        let Some(tag) = sighting.recognised.tag else {
+            return;
+        };
+        let Some(found) = found else {
+            return self.leftover(number, tag, &sighting);
+        };
+        let id = tag.id();
+        let Recalled {
+            seq,
+            is_settled,
+            kept,
+        } = found.probe;
+        let Some(kept) = kept else {
+            // Its record is final, and kept: what still comes of it is of no more interest.
+            if is_settled {
+                self.keep(Vec::new(), vec![Then::Dispose(number, sighting.place)]);
+            }
+            return;
+        };
+        let plan = Arc::clone(&self.plan);
+        let signer = self.identity.signer.clone();
+        let now = Stamp::now();
+        let Some(generation) = self.generation(number) else {
+            return;
+        };
+        let ledger = &mut generation.traffic.ledger;
+        let Ok(kept) = serde_json::from_slice::<crate::engine::kept::Kept>(&kept) else {
+            return;
+        };
+        let route = kept.route().clone();
+        if ledger.restore(id, kept, (&plan, &signer), now).is_err() {
+            return;
+        }
+        let mut helpers = Vec::new();
+        if let Some((control, recalled)) = found.control
+            && let Some(kept) = recalled.kept
+            && let Ok(kept) = serde_json::from_slice(&kept)
+            && !ledger.knows(control)
+            && ledger.restore(control, kept, (&plan, &signer), now).is_ok()
+        {
+            helpers.push(control);
+        }
+        for helper in &helpers {
+            ledger.forget(*helper);
+        }
+        self.flights.entry(id).or_insert(Underway {
+            seq,
+            route,
+            submission: None,
+            group: None,
+        });
+        let Some(generation) = self.generation(number) else {
+            return;
+        };
+        let effects = generation.traffic.step(Event::Sighted(sighting));
+        let is_silent = effects.is_empty();
+        self.carry_out(number, effects, None);
+        if is_silent && let Some(generation) = self.generation(number) {
+            let gone = generation.traffic.ledger.forget(id);
+            for id in gone {
+                self.flights.remove(&id);
+            }
+        }
+    }
+
+    /// A message of our own that the store does not know: of a history that is gone. It is swept once it is too old to be
+    /// awaited by anybody.
+    fn leftover(&mut self, number: u32, tag: Tag, sighting: &Sighting) {
+        let now = Stamp::now().wall;
+        let age = now.duration_since(tag.minted_at());
+        let longest = jiff::SignedDuration::try_from(self.plan.longest_flight());
+        if longest.is_ok_and(|longest| age > longest) {
+            let place = sighting.place.clone();
+            tracing::info!(mailbox = %place.mailbox, "a leftover that the history does not know is swept");
+            self.keep(Vec::new(), vec![Then::Dispose(number, place)]);
+        }
+    }
+
+    /// Something was kept, or cannot be.
+    pub(super) fn was_kept(&mut self, kept: Kept<Then>) {
+        match kept {
+            Kept::Stored(then) => self.go_on(then, true),
+            Kept::Held(then) => self.go_on(then, false),
+            Kept::Lost(then) => {
+                if let Then::Dispose(_, place) = then {
+                    tracing::warn!(mailbox = %place.mailbox, "a copy stays, as its sighting could not be kept");
+                }
+            }
+            Kept::Recalled(sighting, number, found) => {
+                self.recalled(sighting, number, found.map(|found| *found));
+            }
+            Kept::Trouble(problem) => self.store_trouble(problem),
+            Kept::Waiting(waiting, lost) => {
+                self.store.waiting = waiting;
+                self.store.lost = lost;
+            }
+        }
+    }
+
+    /// What was waited for is kept, or it cannot be kept now: a probe goes out and a notice is told all the same, but
+    /// nothing is cleaned up.
+    fn go_on(&mut self, then: Then, is_stored: bool) {
+        match then {
+            Then::Submit(id) => self.submit(id, is_stored),
+            Then::Dispose(number, place) => {
+                if let Some(generation) = self.generation(number).filter(|_| is_stored) {
+                    generation.traffic.dispose(place);
+                }
+            }
+            Then::Tell(alert, notice) => {
+                let early = (notice.id, alert.clone());
+                if is_stored && self.told_early.remove(&early) {
+                    return;
+                }
+                if !is_stored {
+                    self.told_early.insert(early);
+                }
+                self.offer(&alert, *notice);
+            }
+        }
+    }
+
+    fn submit(&mut self, id: Uuid, is_stored: bool) {
+        let submission = self
+            .flights
+            .get_mut(&id)
+            .and_then(|underway| underway.submission.take());
+        let Some((route, submission)) = submission else {
+            return;
+        };
+        let holder = |it: &&mut super::Generation| it.traffic.ledger.knows(id);
+        let Some(generation) = self.generations.iter_mut().find(holder) else {
+            return;
+        };
+        if !is_stored {
+            generation.traffic.ledger.unstored(id);
+            self.store.unstored += 1;
+        }
+        generation.traffic.submit(id, &route, submission);
+    }
+}
+
+pub(super) fn last_result(record: &Record) -> LastResult {
+    LastResult {
+        id: record.id,
+        due_at: record.due_at,
+        outcome: record.outcome,
+        verdict: record.verdict,
+        code: record.code,
+        reason: record.reason.clone(),
+        round_trip_ms: record.round_trip_ms,
+    }
+}
