@@ -19,6 +19,9 @@ const PUBLIC_RATE: Duration = Duration::from_secs(1);
 /// Looks that may come at once before that average holds.
 const PUBLIC_BURST: f64 = 15.0;
 
+/// A service comes back this often to a mailbox that only a person can mend: somebody may have. Servers lock out who tries more.
+pub const MENDED: Duration = Duration::from_mins(10);
+
 /// The pace of one mailbox.
 #[derive(Clone, Debug)]
 pub struct Pace {

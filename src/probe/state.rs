@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::name::RouteName;
 use super::outcome::{Code, Verdict};
+use super::payload::Payload;
 use super::record::Record;
 
 /// How a test stands, from best to worst. A route stands as its worst test does.
@@ -85,6 +86,21 @@ impl TestKey {
     /// The test that a record is of.
     pub fn of(record: &Record) -> Self {
         Self::new(record.route.clone(), record.payload_name(), &record.variant)
+    }
+
+    /// What it sends; `None` for a ping.
+    pub fn payload(&self) -> Option<Payload> {
+        Payload::named(self.parts().0)
+    }
+
+    /// What tells it from the payload as the catalogue has it.
+    pub fn variant(&self) -> &str {
+        self.parts().1
+    }
+
+    /// No payload's name has a space in it.
+    fn parts(&self) -> (&str, &str) {
+        self.test.split_once(' ').unwrap_or((&self.test, ""))
     }
 }
 

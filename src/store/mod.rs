@@ -3,21 +3,27 @@
 //! One `SQLite` file. One [`Writer`] in one process; any number of [`Reader`]s, in any process. What the store is given to
 //! keep it gives back as it was; what any of it means is for others to say.
 
+mod check;
+mod days;
 mod open;
+mod probes;
+mod prune;
 mod read;
 mod row;
 mod stats;
-mod upkeep;
+mod transaction;
 mod write;
 
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use check::{Checked, Counts};
 pub use open::{Opened, SetAside};
-pub use read::{INSTANCE, InFlight, Page, Reader, Recalled, Waiting, Wanted};
+pub use probes::{Page, Wanted};
+pub use prune::{DOCUMENTS, Pruned, Retention};
+pub use read::{INSTANCE, InFlight, Reader, Recalled, Waiting};
 pub use stats::{DayStats, Span, Stats};
-pub use upkeep::{Checked, DOCUMENTS, Pruned, Retention};
 pub use write::{IncidentRow, Named, Write, Writer};
 
 /// Why the history could not be read or written.
@@ -74,14 +80,6 @@ pub enum StoreError {
         /// What came back.
         source: std::io::Error,
     },
-    /// What it holds cannot be understood.
-    #[error("the history {path} holds something that cannot be read back: {what}", path = .path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What.
-        what: String,
-    },
 }
 
 impl StoreError {
@@ -93,8 +91,7 @@ impl StoreError {
             | Self::Foreign { .. }
             | Self::Taken { .. }
             | Self::None { .. }
-            | Self::File { .. }
-            | Self::Content { .. } => false,
+            | Self::File { .. } => false,
         }
     }
 
@@ -111,4 +108,11 @@ fn is_corruption(error: &sqlx::Error) -> bool {
         .and_then(sqlx::error::DatabaseError::code);
     let code = code.and_then(|code| code.parse::<u32>().ok());
     code.is_some_and(|code| matches!(code & 0xff, 11 | 26))
+}
+
+/// The path with something behind its name.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }

@@ -16,7 +16,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 
 use super::read::Reader;
 use super::write::Writer;
-use super::{StoreError, is_corruption};
+use super::{StoreError, beside, is_corruption};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -95,7 +95,7 @@ impl Reader {
 
 /// Nobody else may write: two services would judge each other's probes. The lock ends with the process.
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let beside = beside(path, "lock");
+    let beside = beside(path, ".lock");
     let trouble = |what| {
         let path = path.to_owned();
         move |source| StoreError::File { path, what, source }
@@ -116,14 +116,6 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// `history.db` with something behind its name.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    name.into()
-}
-
 async fn prepare(path: &Path) -> Result<SqliteConnection, StoreError> {
     let exists = fs::metadata(path).is_ok_and(|facts| facts.len() > 0);
     if exists {
@@ -141,9 +133,8 @@ async fn prepare(path: &Path) -> Result<SqliteConnection, StoreError> {
                 source,
             })?;
     }
-    let options = SqliteConnectOptions::new()
+    let mut options = SqliteConnectOptions::new()
         .filename(path)
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         // A commit that was told must survive a loss of power.
         .synchronous(SqliteSynchronous::Full)
@@ -151,6 +142,10 @@ async fn prepare(path: &Path) -> Result<SqliteConnection, StoreError> {
         .foreign_keys(false)
         .statement_cache_capacity(100)
         .pragma("journal_size_limit", "16777216");
+    if !exists {
+        // To say it again would be a write: nothing could be opened on a full disk.
+        options = options.auto_vacuum(SqliteAutoVacuum::Incremental);
+    }
     let mut connection = SqliteConnection::connect_with(&options)
         .await
         .map_err(StoreError::at(path, "cannot open it"))?;
@@ -164,89 +159,109 @@ async fn prepare(path: &Path) -> Result<SqliteConnection, StoreError> {
             other => sqlx::Error::Migrate(Box::new(other)),
         },
     })?;
-    sqlx::query("PRAGMA application_id = 1836212846")
-        .execute(&mut connection)
-        .await
-        .map_err(StoreError::at(path, "cannot mark it as ours"))?;
     Ok(connection)
 }
 
 /// Looks at a history without touching it: whether it is one, sound as far as a glance tells, and not a newer one.
 async fn look_over(path: &Path) -> Result<(), StoreError> {
+    // Where nobody has it open, `SQLite` would make files beside it, and leave them there.
+    let is_alone = !beside(path, "-wal").exists();
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
+        .immutable(is_alone)
         .busy_timeout(BUSY);
     let failed = || StoreError::at(path, "cannot read it");
     let mut connection = SqliteConnection::connect_with(&options)
         .await
         .map_err(failed())?;
-    let application: i32 = sqlx::query("PRAGMA application_id")
-        .fetch_one(&mut connection)
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(failed())?;
-    let tables: i64 = sqlx::query("SELECT count(*) FROM sqlite_master")
-        .fetch_one(&mut connection)
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(failed())?;
+    let glance = glance(&mut connection).await;
+    let closed = connection.close().await;
+    let path = path.to_owned();
+    match glance.map_err(failed())? {
+        Glance::Sound => closed.map_err(failed()),
+        Glance::Foreign => Err(StoreError::Foreign { path }),
+        Glance::Newer { theirs, ours } => Err(StoreError::Newer { path, theirs, ours }),
+    }
+}
+
+/// What a glance shows.
+enum Glance {
+    Sound,
+    Foreign,
+    Newer { theirs: i64, ours: i64 },
+}
+
+async fn glance(connection: &mut SqliteConnection) -> Result<Glance, sqlx::Error> {
+    let application: i32 = one(connection, "PRAGMA application_id").await?;
+    let tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table'";
+    let tables: i64 = one(connection, tables).await?;
     if application != APPLICATION {
         // One that was cut off while it was made has no mark yet.
-        let ours = sqlx::query("SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'")
-            .fetch_optional(&mut connection)
-            .await
-            .map_err(failed())?;
-        if tables > 0 && (application != 0 || ours.is_none()) {
-            return Err(StoreError::Foreign {
-                path: path.to_owned(),
-            });
-        }
-        return Ok(());
-    }
-    let theirs: i64 = sqlx::query("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
-        .fetch_one(&mut connection)
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(failed())?;
-    let ours = MIGRATIONS.iter().map(|it| it.version).max().unwrap_or(0);
-    if theirs > ours {
-        return Err(StoreError::Newer {
-            path: path.to_owned(),
-            theirs,
-            ours,
+        let is_begun = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
+        let is_begun = one::<i64>(connection, is_begun).await? == tables;
+        return Ok(if application == 0 && is_begun {
+            Glance::Sound
+        } else {
+            Glance::Foreign
         });
     }
-    // Where the newest rows cannot be read, nothing can be added behind them.
+    let newest = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations NOT INDEXED";
+    let theirs = one(connection, newest).await?;
+    let ours = MIGRATIONS.iter().map(|it| it.version).max().unwrap_or(0);
+    if theirs > ours {
+        return Ok(Glance::Newer { theirs, ours });
+    }
+    // What is read at every start; and where the newest rows cannot be read, nothing can be added behind them. This comes
+    // before the migrations: what is named here has been there since the first.
     for glance in [
         "SELECT max(seq) FROM probes",
-        "SELECT count(*) FROM outbox",
-        "SELECT count(*) FROM standings",
+        "SELECT count(id) FROM probes INDEXED BY probes_in_flight WHERE outcome IS NULL",
+        "SELECT max(length(kept)) FROM probes p INDEXED BY probes_in_flight JOIN details d ON d.seq = p.seq \
+         WHERE outcome IS NULL",
+        "SELECT max(seq) FROM details",
+        "SELECT max(length(text)) FROM words NOT INDEXED",
+        "SELECT max(length(name)) FROM tests NOT INDEXED",
+        "SELECT max(length(standing)) FROM standings",
+        "SELECT max(length(body)) FROM outbox NOT INDEXED",
+        "SELECT max(length(line)) FROM lines NOT INDEXED",
+        "SELECT max(length(value)) FROM facts NOT INDEXED",
+        "SELECT max(length(incident)) FROM incidents INDEXED BY incidents_open WHERE ended IS NULL",
     ] {
-        sqlx::query(glance)
-            .fetch_one(&mut connection)
-            .await
-            .map_err(failed())?;
+        one::<Option<i64>>(connection, glance).await?;
     }
-    connection.close().await.map_err(failed())
+    Ok(Glance::Sound)
+}
+
+/// The one value that a statement asks for.
+async fn one<T>(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+) -> Result<T, sqlx::Error>
+where
+    T: for<'r> sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+{
+    let row = sqlx::query(statement).fetch_one(connection).await?;
+    row.try_get(0)
 }
 
 /// Renames a damaged history, with the files that belong to it. It may still be worth something to somebody.
 fn put_aside(path: &Path, error: &StoreError, now: Timestamp) -> Result<SetAside, StoreError> {
-    let stamp = now.strftime("%Y%m%dT%H%M%SZ");
-    let aside = beside(path, &format!("damaged-{stamp}"));
+    let stamp = now.strftime(".damaged-%Y%m%dT%H%M%SZ").to_string();
+    let mut aside = beside(path, &stamp);
+    for number in 2.. {
+        if !aside.exists() {
+            break;
+        }
+        aside = beside(path, &format!("{stamp}-{number}"));
+    }
     let why = match error {
         StoreError::Database { source, .. } => source.to_string(),
         other => other.to_string(),
     };
     debug_assert!(matches!(error, StoreError::Database { source, .. } if is_corruption(source)));
     for suffix in ["", "-wal", "-shm"] {
-        let with = |path: &Path| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            PathBuf::from(name)
-        };
-        let (from, to) = (with(path), with(&aside));
+        let (from, to) = (beside(path, suffix), beside(&aside, suffix));
         if from.exists() {
             fs::rename(&from, &to).map_err(|source| StoreError::File {
                 path: path.to_owned(),

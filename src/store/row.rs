@@ -39,6 +39,16 @@ pub(super) const PHASES: [Phase; 11] = [
     Phase::Transit,
 ];
 
+/// The number that stands for a verdict in the database, for good.
+pub(super) const fn verdict_number(verdict: Verdict) -> i64 {
+    match verdict {
+        Verdict::Pass => 1,
+        Verdict::Warn => 2,
+        Verdict::Unknown => 3,
+        Verdict::Fail => 4,
+    }
+}
+
 /// Microseconds since 1970.
 pub(super) fn micros(at: Timestamp) -> i64 {
     at.as_microsecond()

@@ -1,23 +1,18 @@
-//! How often a test passed over a time, and how long its copies took: whole days from what was reckoned of them, the rest
-//! from the probes themselves.
+//! How often a test passed over a time, and how long its copies took.
 
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use jiff::Timestamp;
+use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
-use super::StoreError;
-use super::read::Reader;
-use super::row::{micros, milliseconds};
+use super::row::{milliseconds, verdict_number};
 use super::write::Words;
-use crate::probe::outcome::Verdict;
+use crate::probe::outcome::{Code, Verdict};
 use crate::probe::state::TestKey;
 
-/// A day, in microseconds.
-pub(super) const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 /// Significant digits of a round trip in a histogram: 1%.
 const DIGITS: u8 = 2;
 
@@ -29,6 +24,18 @@ pub struct Span {
     /// It is over.
     pub to: Timestamp,
 }
+
+/// How a probe ended, in the numbers of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Kind {
+    pub(super) outcome: i64,
+    pub(super) verdict: i64,
+    pub(super) code: i64,
+}
+
+const PASS: i64 = verdict_number(Verdict::Pass);
+const WARN: i64 = verdict_number(Verdict::Warn);
+const FAIL: i64 = verdict_number(Verdict::Fail);
 
 /// What came of a test's probes over a time.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +50,8 @@ pub struct Stats {
     pub unknown: u64,
     /// How often each outcome came.
     pub outcomes: BTreeMap<String, u64>,
+    /// How often each reason code did.
+    pub codes: BTreeMap<String, u64>,
     /// The round trips of the copies that came, in microseconds.
     round_trips: Option<Histogram<u32>>,
 }
@@ -51,9 +60,20 @@ pub struct Stats {
 pub type DayStats = BTreeMap<TestKey, Stats>;
 
 impl Stats {
+    /// All of the probes.
+    pub fn probes(&self) -> u64 {
+        self.pass + self.warn + self.fail + self.unknown
+    }
+
+    /// Probes that passed because nobody said what should become of their payload.
+    pub fn only_reported(&self) -> u64 {
+        let count = self.codes.get(Code::NotJudged.as_str()).copied();
+        count.unwrap_or_default().min(self.pass)
+    }
+
     /// Probes of which something can be said.
     pub fn judged(&self) -> u64 {
-        self.pass + self.warn + self.fail
+        self.pass + self.warn + self.fail - self.only_reported()
     }
 
     /// The share of them that passed, with a warning or without; `None` where nothing can be said.
@@ -61,7 +81,7 @@ impl Stats {
         #[expect(clippy::cast_precision_loss, reason = "probes are far fewer than 2^52")]
         let share = |part: u64, whole: u64| part as f64 / whole as f64;
         let judged = self.judged();
-        (judged > 0).then(|| share(self.pass + self.warn, judged))
+        (judged > 0).then(|| share(judged - self.fail, judged))
     }
 
     /// The round trip that this share of the copies did not exceed, in milliseconds to 1%; `None` where none came.
@@ -82,8 +102,13 @@ impl Stats {
         self.warn += other.warn;
         self.fail += other.fail;
         self.unknown += other.unknown;
-        for (outcome, count) in &other.outcomes {
-            *self.outcomes.entry(outcome.clone()).or_default() += count;
+        for (own, others) in [
+            (&mut self.outcomes, &other.outcomes),
+            (&mut self.codes, &other.codes),
+        ] {
+            for (word, count) in others {
+                *own.entry(word.clone()).or_default() += count;
+            }
         }
         if let Some(others) = &other.round_trips {
             match &mut self.round_trips {
@@ -94,25 +119,31 @@ impl Stats {
         }
     }
 
-    fn count(&mut self, verdict: Verdict, outcome: &str, round_trip: Option<i64>) {
-        match verdict {
-            Verdict::Pass => self.pass += 1,
-            Verdict::Warn => self.warn += 1,
-            Verdict::Fail => self.fail += 1,
-            Verdict::Unknown => self.unknown += 1,
+    pub(super) fn count(&mut self, kind: Kind, count: u64, words: &Words) {
+        let of_verdict = match kind.verdict {
+            PASS => &mut self.pass,
+            WARN => &mut self.warn,
+            FAIL => &mut self.fail,
+            _ => &mut self.unknown,
+        };
+        *of_verdict += count;
+        for (own, word) in [
+            (&mut self.outcomes, kind.outcome),
+            (&mut self.codes, kind.code),
+        ] {
+            let word = words.text(word).unwrap_or_default();
+            *own.entry(word.to_owned()).or_default() += count;
         }
-        match self.outcomes.get_mut(outcome) {
-            Some(count) => *count += 1,
-            None => drop(self.outcomes.insert(outcome.to_owned(), 1)),
+    }
+
+    pub(super) fn record(&mut self, round_trip: u64) {
+        let own = &mut self.round_trips;
+        if own.is_none() {
+            *own = Histogram::new(DIGITS).ok();
         }
-        if let Some(micros) = round_trip.and_then(|micros| u64::try_from(micros).ok()) {
-            let own = &mut self.round_trips;
-            if own.is_none() {
-                *own = Histogram::new(DIGITS).ok();
-            }
-            if let Some(own) = own {
-                own.saturating_record(micros);
-            }
+        if let Some(own) = own {
+            // It grows as far as it has to: to saturate would cut off at what it held so far.
+            let _ = own.record(round_trip);
         }
     }
 
@@ -126,134 +157,36 @@ impl Stats {
         packed
     }
 
-    /// The outcomes as the database keeps them.
-    pub(super) fn outcomes_json(&self) -> String {
-        serde_json::to_string(&self.outcomes).unwrap_or_default()
-    }
-
-    fn of_day(row: &SqliteRow, deserializer: &mut Deserializer) -> Result<Self, sqlx::Error> {
+    /// From a row of the days.
+    pub(super) fn of_day(
+        row: &SqliteRow,
+        deserializer: &mut Deserializer,
+    ) -> Result<Self, sqlx::Error> {
         let count = |column: &str| {
             let count: i64 = row.try_get(column)?;
             Ok::<_, sqlx::Error>(u64::try_from(count).unwrap_or_default())
         };
+        let counts = |column: &str| {
+            let text: &str = row.try_get(column)?;
+            Ok::<_, sqlx::Error>(serde_json::from_str(text).unwrap_or_default())
+        };
         let packed: &[u8] = row.try_get("round_trips")?;
-        let outcomes: &str = row.try_get("outcomes")?;
         Ok(Self {
             pass: count("pass")?,
             warn: count("warn")?,
             fail: count("fail")?,
             unknown: count("unknown")?,
-            outcomes: serde_json::from_str(outcomes).unwrap_or_default(),
-            round_trips: deserializer.deserialize(&mut &*packed).ok(),
+            outcomes: counts("outcomes")?,
+            codes: counts("codes")?,
+            round_trips: unpacked(packed, deserializer),
         })
     }
 }
 
-/// The tests by their number.
-pub(super) async fn tests(
-    connection: &mut SqliteConnection,
-) -> Result<BTreeMap<i64, TestKey>, sqlx::Error> {
-    let rows = sqlx::query("SELECT test, route, name FROM tests").fetch_all(connection);
-    let mut tests = BTreeMap::new();
-    for row in rows.await? {
-        let key = TestKey {
-            route: row.try_get::<&str, _>("route")?.into(),
-            test: row.try_get::<&str, _>("name")?.into(),
-        };
-        tests.insert(row.try_get("test")?, key);
-    }
-    Ok(tests)
-}
-
-/// Reckons the time from `from` up to `to` from the probes themselves; one test's, or all.
-pub(super) async fn from_probes(
-    connection: &mut SqliteConnection,
-    words: &Words,
-    test: Option<i64>,
-    (from, to): (i64, i64),
-    into: &mut BTreeMap<i64, Stats>,
-) -> Result<(), sqlx::Error> {
-    if from >= to {
-        return Ok(());
-    }
-    let rows = sqlx::query(
-        "SELECT t.test, p.outcome, p.verdict, p.round_trip FROM tests t CROSS JOIN probes p \
-         WHERE p.test = t.test AND p.due >= $1 AND p.due < $2 AND p.outcome IS NOT NULL \
-         AND ($3 IS NULL OR t.test = $3)",
-    )
-    .bind(from)
-    .bind(to)
-    .bind(test)
-    .fetch_all(connection)
-    .await?;
-    for row in rows {
-        let verdict = words.text(row.try_get(2)?).and_then(super::row::parse);
-        let Some(verdict) = verdict else { continue };
-        let outcome = words.text(row.try_get(1)?).unwrap_or_default();
-        let stats = into.entry(row.try_get(0)?).or_default();
-        stats.count(verdict, outcome, row.try_get(3)?);
-    }
-    Ok(())
-}
-
-/// Reckons the time from `from` up to `to`: whole days that are reckoned already from the days.
-async fn reckon(
-    connection: &mut SqliteConnection,
-    words: &Words,
-    (from, to): (i64, i64),
-    deserializer: &mut Deserializer,
-) -> Result<BTreeMap<i64, Stats>, sqlx::Error> {
-    let mut stats: BTreeMap<i64, Stats> = BTreeMap::new();
-    let until = super::upkeep::days_until(connection).await?;
-    let first = from.div_euclid(DAY) + i64::from(from.rem_euclid(DAY) != 0);
-    let last = to.div_euclid(DAY).min(until);
-    if first >= last {
-        from_probes(connection, words, None, (from, to), &mut stats).await?;
-        return Ok(stats);
-    }
-    from_probes(connection, words, None, (from, first * DAY), &mut stats).await?;
-    from_probes(connection, words, None, (last * DAY, to), &mut stats).await?;
-    let rows = sqlx::query(
-        "SELECT test, day, pass, warn, fail, unknown, outcomes, round_trips FROM days \
-         WHERE day >= $1 AND day < $2",
-    )
-    .bind(first)
-    .bind(last)
-    .fetch_all(&mut *connection)
-    .await?;
-    for row in rows {
-        let test: i64 = row.try_get("test")?;
-        if row.try_get::<i64, _>("pass")? < 0 {
-            let day: i64 = row.try_get("day")?;
-            let span = (day * DAY, (day + 1) * DAY);
-            from_probes(connection, words, Some(test), span, &mut stats).await?;
-            continue;
-        }
-        let day = Stats::of_day(&row, deserializer)?;
-        stats.entry(test).or_default().add(&day);
-    }
-    Ok(stats)
-}
-
-impl Reader {
-    /// What came of every test's probes that were due in each of these times.
-    pub async fn stats(&self, spans: &[Span]) -> Result<Vec<DayStats>, StoreError> {
-        let reckoned = async {
-            let mut connection = self.pool.acquire().await?;
-            let words = Words::load(&mut connection).await?;
-            let tests = tests(&mut connection).await?;
-            let mut deserializer = Deserializer::new();
-            let mut all = Vec::with_capacity(spans.len());
-            for span in spans {
-                let span = (micros(span.from), micros(span.to));
-                let stats = reckon(&mut connection, &words, span, &mut deserializer).await?;
-                let named = stats
-                    .into_iter()
-                    .filter_map(|(test, stats)| Some((tests.get(&test)?.clone(), stats)));
-                all.push(named.collect());
-            }
-            Ok(all)
-        };
-        reckoned.await.map_err(self.failed("cannot reckon over it"))
-    }
+/// What [`Stats::packed`] made.
+fn unpacked(mut packed: &[u8], deserializer: &mut Deserializer) -> Option<Histogram<u32>> {
+    let mut round_trips: Histogram<u32> = deserializer.deserialize(&mut packed).ok()?;
+    // It does not say of itself that it may grow, and another day's round trips may be longer.
+    round_trips.auto(true);
+    Some(round_trips)
 }

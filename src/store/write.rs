@@ -11,7 +11,11 @@ use sqlx::{Connection, Row, SqliteConnection};
 use uuid::Uuid;
 
 use super::StoreError;
+use super::days::Limits;
+use super::read::key;
+use super::transaction::{begin, end};
 use crate::probe::name::AlertName;
+use crate::probe::payload::Payload;
 use crate::probe::record::Record;
 use crate::probe::state::TestKey;
 
@@ -124,9 +128,7 @@ impl Named {
     pub fn of(record: &Record) -> Self {
         Self {
             key: TestKey::of(record),
-            payload: record
-                .payload
-                .map(super::super::probe::payload::Payload::as_str),
+            payload: record.payload.map(Payload::as_str),
             variant: record.variant.clone(),
         }
     }
@@ -195,8 +197,7 @@ struct Known {
     tests: BTreeMap<TestKey, i64>,
     /// Learnt in the transaction under way.
     fresh: Vec<TestKey>,
-    /// The days before this one are reckoned.
-    days_until: i64,
+    limits: Limits,
 }
 
 impl Known {
@@ -227,17 +228,10 @@ impl Writer {
             .map_err(failed())?;
         let mut tests = BTreeMap::new();
         for row in rows {
-            let route: &str = row.try_get("route").map_err(failed())?;
-            let name: &str = row.try_get("name").map_err(failed())?;
-            let key = TestKey {
-                route: route.into(),
-                test: name.into(),
-            };
-            tests.insert(key, row.try_get("test").map_err(failed())?);
+            let number = row.try_get("test").map_err(failed())?;
+            tests.insert(key(&row).map_err(failed())?, number);
         }
-        let days_until = super::upkeep::days_until(&mut connection)
-            .await
-            .map_err(failed())?;
+        let limits = Limits::load(&mut connection).await.map_err(failed())?;
         Ok(Self {
             connection,
             path,
@@ -246,34 +240,39 @@ impl Writer {
                 words,
                 tests,
                 fresh: Vec::new(),
-                days_until,
+                limits,
             },
         })
     }
 
     /// Keeps all of these, or none.
     pub async fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        let Self {
-            connection,
-            path,
-            known,
-            ..
-        } = self;
-        let written = async {
-            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-            for write in writes {
-                apply::apply(&mut transaction, write, known).await?;
-            }
-            transaction.commit().await
-        };
-        let written = written.await;
-        known.learnt(written.is_ok());
-        written.map_err(StoreError::at(path, "cannot write to it"))
+        // Of one that was dropped before its end nothing is there.
+        self.known.learnt(false);
+        let written = self.write(writes).await;
+        self.known.learnt(written.is_ok());
+        written.map_err(StoreError::at(&self.path, "cannot write to it"))
     }
 
-    /// The days before this one are reckoned.
-    pub(super) fn days_until(&mut self) -> &mut i64 {
-        &mut self.known.days_until
+    async fn write(&mut self, writes: &[Write]) -> Result<(), sqlx::Error> {
+        begin(&mut self.connection).await?;
+        let mut applied = Ok(());
+        for write in writes {
+            applied = apply::apply(&mut self.connection, write, &mut self.known).await;
+            if applied.is_err() {
+                break;
+            }
+        }
+        end(&mut self.connection, applied).await
+    }
+
+    /// How far it is reckoned, and since when it is whole.
+    pub(super) fn limits(&self) -> Limits {
+        self.known.limits
+    }
+
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.known.limits = limits;
     }
 
     /// Ends in good order.

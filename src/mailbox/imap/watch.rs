@@ -14,7 +14,7 @@ use super::open::open;
 use super::session::{ImapError, Session};
 use crate::clock::Stamp;
 use crate::config::plan::{Cleanup, Mailbox};
-use crate::mailbox::pace::{BackOff, Pace};
+use crate::mailbox::pace::{BackOff, MENDED, Pace};
 use crate::mailbox::{Event, Sweep, Wires};
 use crate::net::tls::Tls;
 use crate::probe::facts::{Blindness, Failure, Look, Place, SeenBy, Uid};
@@ -61,7 +61,8 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
             },
             Err(blindness) => blindness,
         };
-        let pause = back_off.next(&blindness);
+        let mended = watcher.sweep.recall.then_some(MENDED);
+        let pause = back_off.next(&blindness).or(mended);
         watcher.tell(Event::Blind(blindness)).await;
         let Watcher {
             wires,
@@ -361,7 +362,9 @@ impl Watcher {
         loop {
             let interest = *self.wires.interest.borrow_and_update();
             let now = Stamp::now().mono;
-            let next = pace.next(&interest, last);
+            // Where nothing is awaited, what comes late is found all the same, in whichever folder it is.
+            let calm = self.sweep.recall.then(|| last + IDLE_MOST);
+            let next = pace.next(&interest, last).or(calm);
             if next.is_some_and(|next| next <= now) {
                 return Ok(SeenBy::Poll);
             }

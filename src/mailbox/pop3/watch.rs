@@ -11,7 +11,7 @@ use tokio::time::sleep_until;
 use super::session::{Listed, Pop3Error, Session};
 use crate::clock::Stamp;
 use crate::config::plan::{Cleanup, Mailbox};
-use crate::mailbox::pace::{BackOff, Pace};
+use crate::mailbox::pace::{BackOff, MENDED, Pace};
 use crate::mailbox::{Event, Sweep, Wires};
 use crate::net::dial::seconds;
 use crate::net::tls::Tls;
@@ -31,6 +31,8 @@ const READ_BACK: usize = 1000;
 const LONGEST_LINE: usize = 64 * 1024;
 /// However long a server wants logins to be apart, it is asked again after this.
 const LONGEST_DELAY: Duration = Duration::from_hours(1);
+/// A service looks this often for what comes late, where nothing is awaited.
+const CALM: Duration = Duration::from_mins(5);
 /// What a person calls the only folder POP3 shows.
 const FOLDER: &str = "INBOX";
 
@@ -68,9 +70,9 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
                 let delay = Some(watcher.login_delay).filter(|delay| {
                     !delay.is_zero() && blindness.failure.what.contains("LOGIN-DELAY")
                 });
-                let pause = back_off
-                    .next(&blindness)
-                    .map(|pause| delay.unwrap_or(pause));
+                let mended = watcher.sweep.recall.then_some(MENDED);
+                let pause = back_off.next(&blindness).or(mended);
+                let pause = pause.map(|pause| delay.unwrap_or(pause));
                 watcher
                     .wires
                     .tell(&watcher.mailbox.name, Event::Blind(blindness))
@@ -293,6 +295,15 @@ impl Watcher {
                     .tell(&self.mailbox.name, Event::Blind(too_soon(self.login_delay)))
                     .await;
             }
+            // Where nothing is awaited, what is recorded is cleaned up all the same, and what comes late is found.
+            let next = next.or_else(|| {
+                let calm = if self.backlog.is_empty() {
+                    CALM.max(self.mailbox.poll)
+                } else {
+                    self.mailbox.poll
+                };
+                self.sweep.recall.then(|| (last + calm).max(earliest))
+            });
             let until = next.unwrap_or_else(|| Stamp::now().mono + self.mailbox.poll);
             tokio::select! {
                 () = sleep_until(until.into()) => {

@@ -117,7 +117,7 @@ impl Desk {
         let incidents = self.reader.incidents(span, MOST_OPEN).await?;
         let incidents = incidents
             .iter()
-            .filter_map(|text| serde_json::from_str(text).ok());
+            .filter_map(|row| serde_json::from_str(&row.incident).ok());
         Ok(incidents
             .filter(|incident: &serde_json::Value| {
                 incident.get("ended").is_none_or(serde_json::Value::is_null)

@@ -63,6 +63,7 @@ pub(super) async fn probes(
         route,
         test,
         verdict,
+        settled: false,
         from: moment("since", since.as_deref())?,
         to: moment("until", until.as_deref())?,
         beyond,
@@ -96,7 +97,7 @@ pub(super) async fn incidents(
     let incidents = desk.reader.incidents(span, bounded(limit)?).await?;
     let incidents = incidents
         .iter()
-        .filter_map(|text| serde_json::from_str(text).ok());
+        .filter_map(|row| serde_json::from_str(&row.incident).ok());
     Ok(Json(Incidents {
         incidents: incidents.collect(),
     }))

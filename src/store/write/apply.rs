@@ -1,14 +1,15 @@
 //! Each kind of write, as statements of a transaction.
 
-use sqlx::{Row, SqliteConnection, SqliteTransaction};
+use sqlx::{Row, SqliteConnection};
 
 use super::{Known, Named, Words, Write};
 use crate::probe::facts::SeenBy;
-use crate::probe::outcome::Verdict;
+use crate::probe::outcome::{Code, Outcome, Verdict};
+use crate::probe::payload::Payload;
 use crate::probe::record::Record;
 use crate::probe::state::TestKey;
-use crate::store::row::{Columns, micros, pack};
-use crate::store::stats::DAY;
+use crate::store::days::DAY;
+use crate::store::row::{Columns, micros, pack, verdict_number};
 
 fn number(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
@@ -16,11 +17,10 @@ fn number(seq: u64) -> i64 {
 
 #[expect(clippy::too_many_lines, reason = "one arm for each kind of write")]
 pub(super) async fn apply(
-    transaction: &mut SqliteTransaction<'_>,
+    connection: &mut SqliteConnection,
     write: &Write,
     known: &mut Known,
 ) -> Result<(), sqlx::Error> {
-    let connection = &mut **transaction;
     match write {
         Write::Begun {
             seq,
@@ -37,10 +37,19 @@ pub(super) async fn apply(
                 .bind(micros(*due))
                 .execute(&mut *connection)
                 .await?;
-            return detail(connection, *seq, Some(kept), None).await;
+            sqlx::query("INSERT OR REPLACE INTO details (seq, kept) VALUES ($1, $2)")
+                .bind(number(*seq))
+                .bind(pack(kept))
+                .execute(connection)
+                .await?;
         }
         Write::Further { seq, kept } => {
-            return detail(connection, *seq, Some(kept), None).await;
+            // Where its beginning could not be stored, there is nothing yet that could come further.
+            sqlx::query("UPDATE details SET kept = $2 WHERE seq = $1")
+                .bind(number(*seq))
+                .bind(pack(kept))
+                .execute(connection)
+                .await?;
         }
         Write::Settled { seq, record, kept } => {
             return settled(connection, *seq, (record, kept.as_deref()), known).await;
@@ -127,22 +136,6 @@ pub(super) async fn apply(
     Ok(())
 }
 
-/// Keeps what a row leaves out, in the place of what was kept before.
-async fn detail(
-    connection: &mut SqliteConnection,
-    seq: u64,
-    kept: Option<&[u8]>,
-    document: Option<&[u8]>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT OR REPLACE INTO details (seq, kept, document) VALUES ($1, $2, $3)")
-        .bind(number(seq))
-        .bind(kept.map(pack))
-        .bind(document.map(pack))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
 async fn settled(
     connection: &mut SqliteConnection,
     seq: u64,
@@ -152,7 +145,6 @@ async fn settled(
     let test = of_test(connection, known, &Named::of(record)).await?;
     let words = &mut known.words;
     let outcome = of_word(connection, words, record.outcome.as_str()).await?;
-    let verdict = of_word(connection, words, record.verdict.as_str()).await?;
     let code = of_word(connection, words, record.code.as_str()).await?;
     let seen_by = match record.seen_by {
         Some(SeenBy::Idle) => Some(of_word(connection, words, "idle").await?),
@@ -175,7 +167,7 @@ async fn settled(
     .bind(columns.accepted)
     .bind(columns.seen)
     .bind(outcome)
-    .bind(verdict)
+    .bind(verdict_number(record.verdict))
     .bind(code)
     .bind(seen_by)
     .bind(columns.resolution)
@@ -191,12 +183,30 @@ async fn settled(
     }
     query.execute(&mut *connection).await?;
     let document = serde_json::to_vec(record).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    detail(connection, seq, kept, Some(&document)).await?;
-    let day = columns.due.div_euclid(DAY);
-    if day < known.days_until {
+    sqlx::query(
+        "INSERT OR REPLACE INTO details (seq, kept, document, passed) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(number(seq))
+    .bind(kept.map(pack))
+    .bind(pack(&document))
+    .bind((record.verdict == Verdict::Pass).then_some(1))
+    .execute(&mut *connection)
+    .await?;
+    stale(connection, test, columns.due, known).await
+}
+
+/// A day that was reckoned without this probe is to be reckoned anew, where its other probes are still there.
+async fn stale(
+    connection: &mut SqliteConnection,
+    test: i64,
+    due: i64,
+    known: &Known,
+) -> Result<(), sqlx::Error> {
+    let day = due.div_euclid(DAY);
+    if known.limits.can_be_stale(day) {
         sqlx::query(
-            "INSERT OR REPLACE INTO days (test, day, pass, warn, fail, unknown, outcomes, round_trips) \
-             VALUES ($1, $2, -1, 0, 0, 0, '{}', x'')",
+            "INSERT OR REPLACE INTO days (test, day, pass, warn, fail, unknown, outcomes, codes, round_trips) \
+             VALUES ($1, $2, -1, 0, 0, 0, '{}', '{}', x'')",
         )
         .bind(test)
         .bind(day)
@@ -213,22 +223,26 @@ async fn abandoned(
     known: &mut Known,
 ) -> Result<(), sqlx::Error> {
     let words = &mut known.words;
-    let outcome = of_word(connection, words, "unfinished").await?;
-    let verdict = of_word(connection, words, Verdict::Unknown.as_str()).await?;
-    let code = of_word(connection, words, "interrupted").await?;
+    let outcome = of_word(connection, words, Outcome::Unfinished.as_str()).await?;
+    let code = of_word(connection, words, Code::Interrupted.as_str()).await?;
     tracing::warn!(seq, "a probe in flight cannot be taken up: {reason}");
-    sqlx::query("UPDATE probes SET outcome = $2, verdict = $3, code = $4 WHERE seq = $1")
-        .bind(number(seq))
-        .bind(outcome)
-        .bind(verdict)
-        .bind(code)
-        .execute(&mut *connection)
-        .await?;
+    let row = sqlx::query(
+        "UPDATE probes SET outcome = $2, verdict = $3, code = $4 WHERE seq = $1 RETURNING test, due",
+    )
+    .bind(number(seq))
+    .bind(outcome)
+    .bind(verdict_number(Verdict::Unknown))
+    .bind(code)
+    .fetch_optional(&mut *connection)
+    .await?;
     sqlx::query("DELETE FROM details WHERE seq = $1")
         .bind(number(seq))
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    Ok(())
+    match row {
+        Some(row) => stale(connection, row.try_get("test")?, row.try_get("due")?, known).await,
+        None => Ok(()),
+    }
 }
 
 async fn of_word(
@@ -239,7 +253,10 @@ async fn of_word(
     if let Some(number) = words.numbers.get(text) {
         return Ok(*number);
     }
-    let row = sqlx::query("INSERT INTO words (text) VALUES ($1) RETURNING word")
+    // It may be there already, of a commit that nobody waited for.
+    let row = sqlx::query(
+        "INSERT INTO words (text) VALUES ($1) ON CONFLICT (text) DO UPDATE SET text = text RETURNING word",
+    )
         .bind(text)
         .fetch_one(connection)
         .await?;
@@ -257,7 +274,8 @@ async fn of_test(
         return Ok(*number);
     }
     let row = sqlx::query(
-        "INSERT INTO tests (route, name, payload, variant) VALUES ($1, $2, $3, $4) RETURNING test",
+        "INSERT INTO tests (route, name, payload, variant) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (route, name) DO UPDATE SET route = route RETURNING test",
     )
     .bind(test.key.route.as_str())
     .bind(&*test.key.test)
@@ -271,16 +289,16 @@ async fn of_test(
     Ok(number)
 }
 
-/// The number of a test that has had a probe; of one that has not, which can only be of an older config.
+/// The number of a test that may not have had a probe yet.
 async fn of_key(
     connection: &mut SqliteConnection,
     known: &mut Known,
     key: &TestKey,
 ) -> Result<i64, sqlx::Error> {
     let named = Named {
+        payload: key.payload().map(Payload::as_str),
+        variant: key.variant().to_owned(),
         key: key.clone(),
-        payload: None,
-        variant: String::new(),
     };
     of_test(connection, known, &named).await
 }

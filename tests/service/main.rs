@@ -1,0 +1,18 @@
+//! `mailrobin run` as a whole: the real program against the lab, through wires that can stop it, kill it or cut it off at
+//! a named moment. What it did is read from its history, from the mailbox, and from what the wires heard.
+#![cfg(feature = "lab")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it does not expect has failed"
+)]
+
+mod bed;
+mod history;
+mod letterbox;
+mod post;
+mod robin;
+mod wire;
+
+mod endurance;
+mod kills;
