@@ -17,6 +17,7 @@ fn the_help_is_as_it_was_written() {
         "init",
         "ping",
         "run",
+        "status",
     ] {
         let mut words: Vec<_> = command.split_whitespace().collect();
         words.push("--help");
@@ -40,6 +41,7 @@ fn help_is_written_for_a_terminal_and_not_for_rustdoc() {
         &["explain", "--help"],
         &["init", "--help"],
         &["ping", "--help"],
+        &["status", "--help"],
     ] {
         let help = out(&Bed::new().run(arguments));
         assert!(!help.contains('`'), "{help}");

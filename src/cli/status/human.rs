@@ -2,18 +2,18 @@
 //! open, and what is wrong with the service itself.
 
 use std::fmt::{self, Write};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use owo_colors::{OwoColorize, Style};
 
 use super::verdict;
+use super::words::{ago, figure};
 use crate::probe::incident::Incident;
 use crate::probe::outcome::Verdict;
 use crate::probe::state::State;
 use crate::report::account::line;
 use crate::report::human::{badge, hanging, of_ms};
-use crate::service::api::document::{Period, RouteStatus, Status};
+use crate::service::api::document::{History, Period, RouteStatus, Status};
 use crate::service::status::{Activity, LastResult, TestView};
 
 /// What stands under a route is indented by its state and two spaces.
@@ -56,8 +56,8 @@ fn write_status(out: &mut String, status: &Status, width: Option<usize>) -> fmt:
         writeln!(out)?;
         write_route(out, route, (status.at, column), width)?;
     }
-    let with_history = status.routes.iter().any(|route| route.history.is_some());
-    if with_history {
+    let is_told = |route: &RouteStatus| route.history.as_ref().is_some_and(has_any);
+    if status.routes.iter().any(is_told) {
         let legend = "24 h, 7 d, 30 d: availability, and what half and 95% of the round trips did not exceed";
         writeln!(out, "\n{}", legend.dimmed())?;
     }
@@ -170,7 +170,7 @@ fn is_other(route: &RouteStatus, test: &TestView) -> bool {
     route.test.as_ref() != Some(&test.test) && test.state != State::Up && test.last.is_some()
 }
 
-/// Since when, the last result, and what goes on.
+/// Since when, what goes on, and the last result.
 fn first_line(route: &RouteStatus, at: Timestamp) -> String {
     let view = &route.view;
     let mut parts = Vec::new();
@@ -178,12 +178,6 @@ fn first_line(route: &RouteStatus, at: Timestamp) -> String {
         && let Some(since) = route.since
     {
         parts.push(format!("for {}", ago(at, since)));
-    }
-    match (&route.test, &route.last) {
-        (Some(test), Some(last)) => {
-            parts.push(format!("{} {}", line(test), result(last, at)));
-        }
-        (_, _) => parts.push("no result yet".to_owned()),
     }
     if view.in_flight > 0 {
         parts.push(format!("{} in flight", view.in_flight));
@@ -193,6 +187,13 @@ fn first_line(route: &RouteStatus, at: Timestamp) -> String {
     }
     if view.missed > 0 {
         parts.push(format!("{} not started in time", view.missed));
+    }
+    // Last, because it may be a long sentence.
+    match (&route.test, &route.last) {
+        (Some(test), Some(last)) => {
+            parts.push(format!("{} {}", line(test), result(last, at)));
+        }
+        (_, _) => parts.push("no result yet".to_owned()),
     }
     parts.join(" · ")
 }
@@ -219,9 +220,13 @@ fn result(last: &LastResult, at: Timestamp) -> String {
     format!("{outcome}{took}, {when} ago{why}")
 }
 
+fn has_any(history: &History) -> bool {
+    history.last_30d != Period::default()
+}
+
 /// The history, on one line if it fits.
 fn figures(out: &mut String, route: &RouteStatus, width: Option<usize>) -> fmt::Result {
-    let Some(history) = &route.history else {
+    let Some(history) = route.history.as_ref().filter(|history| has_any(history)) else {
         return Ok(());
     };
     let periods = [
@@ -239,26 +244,6 @@ fn figures(out: &mut String, route: &RouteStatus, width: Option<usize>) -> fmt::
         writeln!(out, "{INDENT}{}", period.dimmed())?;
     }
     Ok(())
-}
-
-/// Such as `99.95%, 812 ms / 1.2 s`.
-fn figure(period: &Period) -> String {
-    let Some(availability) = period.availability else {
-        return "–".to_owned();
-    };
-    let percent = percent(availability);
-    match (period.p50_ms, period.p95_ms) {
-        (Some(p50), Some(p95)) => format!("{percent}, {} / {}", of_ms(p50), of_ms(p95)),
-        (_, _) => percent,
-    }
-}
-
-/// Rounded down: what is not all is never 100%.
-fn percent(share: f64) -> String {
-    // A share is a quotient of whole numbers: what it lacks to one of a hundredth of a percent is no more than this.
-    let hundredths = (share * 10_000.0 + 1e-6).floor();
-    let text = format!("{:.2}", hundredths / 100.0);
-    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 fn write_incidents(out: &mut String, status: &Status, width: Option<usize>) -> fmt::Result {
@@ -347,62 +332,4 @@ pub(super) fn troubles(status: &Status) -> Vec<String> {
         }
     }
     troubles
-}
-
-/// How long before `at` something was, in at most two units: `40s`, `12m`, `3h 5m`, `4d 2h`.
-fn ago(at: Timestamp, then: Timestamp) -> String {
-    let passed = Duration::try_from(at.duration_since(then)).unwrap_or_default();
-    let seconds = passed.as_secs();
-    let two = |whole: u64, unit: &str, rest: u64, lesser: &str| {
-        if rest == 0 {
-            format!("{whole}{unit}")
-        } else {
-            format!("{whole}{unit} {rest}{lesser}")
-        }
-    };
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m", seconds / 60),
-        3600..86_400 => two(seconds / 3600, "h", seconds % 3600 / 60, "m"),
-        86_400.. => two(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_is_rounded_down() {
-        for (share, said) in [
-            (1.0, "100%"),
-            (0.999_999, "99.99%"),
-            (0.9995, "99.95%"),
-            (0.5, "50%"),
-            (2.0 / 3.0, "66.66%"),
-            (0.0, "0%"),
-        ] {
-            assert_eq!(percent(share), said, "{share}");
-        }
-    }
-
-    #[test]
-    fn a_time_has_two_units_at_most() {
-        let then = Timestamp::UNIX_EPOCH;
-        for (seconds, said) in [
-            (0, "0s"),
-            (59, "59s"),
-            (60, "1m"),
-            (3599, "59m"),
-            (3600, "1h"),
-            (11_100, "3h 5m"),
-            (86_400, "1d"),
-            (360_000, "4d 4h"),
-        ] {
-            let at = Timestamp::from_second(seconds).unwrap();
-            assert_eq!(ago(at, then), said);
-        }
-        let later = Timestamp::from_second(5).unwrap();
-        assert_eq!(ago(then, later), "0s", "clocks may be set back");
-    }
 }

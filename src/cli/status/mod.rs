@@ -3,6 +3,7 @@
 mod ask;
 
 mod human;
+mod words;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -150,19 +150,21 @@ impl Metrics {
             };
             self.phases.with(labels).observe(phase.ms / 1000.0);
         }
-        self.came(None, record);
+        self.came(Counted::default(), record);
         self.recalled(record);
     }
 
-    /// A later copy changed what was said of a probe: from `before`, where that is known. `probes_total` keeps what it
-    /// counted; the change is counted by itself.
+    /// A further copy of a probe came, which may have changed what was said of it before, where that is known.
+    /// `probes_total` keeps what it counted; a change is counted by itself.
     pub fn revised(&self, before: Option<&Record>, record: &Record) {
         if !self.knows(&record.route) {
             return;
         }
-        self.revised.with(result(record)).inc();
-        // What is not known to have been counted is new: a copy, after all, is why it is revised.
-        self.came(before, record);
+        if is_changed(before, record) {
+            self.revised.with(result(record)).inc();
+        }
+        let counted = before.map_or_else(|| Counted::but_for_one(record), Counted::of);
+        self.came(counted, record);
         self.passed(record);
     }
 
@@ -229,17 +231,20 @@ impl Metrics {
         text
     }
 
-    /// Counts what copies tell, beyond what `before` told.
-    fn came(&self, before: Option<&Record>, record: &Record) {
-        let had_come = before.is_some_and(|before| before.round_trip_ms.is_some());
-        if let Some(ms) = record.round_trip_ms.filter(|_| !had_come) {
+    /// Counts what copies tell, beyond what was counted.
+    fn came(&self, counted: Counted, record: &Record) {
+        let Counted {
+            came,
+            late,
+            duplicates,
+        } = Counted::of(record);
+        if let Some(ms) = record.round_trip_ms.filter(|_| came && !counted.came) {
             self.round_trips.with(test(record)).observe(ms / 1000.0);
         }
-        if record.late && !before.is_some_and(|before| before.late) {
+        if late && !counted.late {
             self.late.with(of(&record.route)).inc();
         }
-        let counted = before.map_or(0, |before| before.duplicates);
-        let more = record.duplicates.saturating_sub(counted);
+        let more = duplicates.saturating_sub(counted.duplicates);
         if more > 0 {
             let more = u64::try_from(more).unwrap_or(u64::MAX);
             self.duplicates.with(of(&record.route)).inc_by(more);
@@ -279,6 +284,47 @@ impl Metrics {
         self.endpoints
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a record tells of copies.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    came: bool,
+    late: bool,
+    duplicates: usize,
+}
+
+impl Counted {
+    fn of(record: &Record) -> Self {
+        Self {
+            came: record.round_trip_ms.is_some(),
+            late: record.late,
+            duplicates: record.duplicates,
+        }
+    }
+
+    /// What it told before its newest copy came: nothing, if that is the only one.
+    fn but_for_one(record: &Record) -> Self {
+        match record.duplicates.checked_sub(1) {
+            Some(duplicates) => Self {
+                duplicates,
+                ..Self::of(record)
+            },
+            None => Self::default(),
+        }
+    }
+}
+
+/// Whether the newest copy changed what a probe came to. Where nobody knows what that was, the record tells: it was changed
+/// when that copy was seen, or by an earlier one.
+fn is_changed(before: Option<&Record>, record: &Record) -> bool {
+    let came_to = |record: &Record| (record.outcome, record.verdict, record.code);
+    match before {
+        Some(before) => came_to(before) != came_to(record),
+        None => record
+            .revised_at
+            .is_some_and(|at| record.copies.iter().all(|copy| copy.seen_at <= at)),
     }
 }
 
