@@ -82,10 +82,7 @@ pub struct RouteView {
 impl RouteView {
     /// How it stands; `None`: nothing is known now, as it is disabled, paused, or was never tested.
     pub fn standing(&self) -> Option<State> {
-        let was_tested = self
-            .tests
-            .iter()
-            .any(|test| test.last.is_some() || test.since.is_some());
+        let was_tested = self.tests.iter().any(TestView::was_tested);
         (self.enabled && !self.paused && was_tested).then_some(self.state)
     }
 }
@@ -104,6 +101,18 @@ pub struct TestView {
     pub failures: u32,
     /// Its newest result; null before the first.
     pub last: Option<LastResult>,
+}
+
+impl TestView {
+    /// Whether anything ever came of it.
+    pub fn was_tested(&self) -> bool {
+        self.last.is_some() || self.stands_since().is_some()
+    }
+
+    /// Since when it stands so; `None`: nobody has noted that, as with one that was up from its first result on.
+    pub fn stands_since(&self) -> Option<Timestamp> {
+        self.since.filter(|since| *since > Timestamp::UNIX_EPOCH)
+    }
 }
 
 /// The newest result of a test.

@@ -1,10 +1,11 @@
 //! Probes and incidents, page by page.
 
+use jiff::Timestamp;
 use mailrobin::store::Write;
 use serde_json::{Value, json};
 
 use super::look::incident;
-use super::stage::{Service, Stage, ago, begun, id, record, settled, valid};
+use super::stage::{Service, Stage, ago, begun, id, id_at, record, settled, valid};
 
 /// Twelve probes, one a minute, the newest a minute ago: each third is of eicar and leaks; the last two are in flight.
 fn history() -> Vec<Write> {
@@ -25,10 +26,12 @@ fn history() -> Vec<Write> {
     history
 }
 
-fn in_flight(number: u64, other: &Value) -> Value {
+/// The same probe as in the history, as the service knows it; due at another time, if that is said.
+fn in_flight(number: u64, due: Option<Timestamp>, other: &Value) -> Value {
+    let due = due.unwrap_or_else(|| ago(13 - i64::try_from(number).unwrap()));
     let mut probe = json!({
-        "id": id(number), "instance": "berlin-1", "route": "inbound", "payload": "plain", "outcome": null,
-        "due_at": ago(1), "started_at": ago(1), "phase": "data",
+        "id": id_at(number, due), "instance": "berlin-1", "route": "inbound", "payload": "plain", "outcome": null,
+        "due_at": due, "started_at": due, "phase": "data",
     });
     for (key, value) in other.as_object().unwrap() {
         probe[key] = value.clone();
@@ -53,7 +56,7 @@ async fn page(service: &Service, query: &str) -> (Vec<u64>, Value) {
 #[tokio::test]
 async fn probes_come_newest_first_page_by_page_with_those_in_flight() {
     // The history could not take the thirteenth; it has the outcome of the tenth by now.
-    let known = [11, 13, 10].map(|number| in_flight(number, &json!({})));
+    let known = [11, 13, 10].map(|number| in_flight(number, None, &json!({})));
     let service = Stage {
         history: history(),
         in_flight: known.into(),
@@ -89,7 +92,7 @@ async fn probes_come_newest_first_page_by_page_with_those_in_flight() {
 
 #[tokio::test]
 async fn probes_in_flight_stand_on_the_page_they_belong_to() {
-    let in_flight = (1..=4).map(|number| in_flight(number, &json!({})));
+    let in_flight = (1..=4).map(|number| in_flight(number, Some(ago(1)), &json!({})));
     let history = (1..=4).map(|number| begun(number, &record(number, ago(1), &json!({}))));
     let service = Stage {
         history: history.collect(),
@@ -103,10 +106,8 @@ async fn probes_in_flight_stand_on_the_page_they_belong_to() {
 
 #[tokio::test]
 async fn probes_are_chosen_by_route_test_verdict_and_time() {
-    let other = in_flight(
-        13,
-        &json!({ "route": "outbound", "payload": "eicar", "due_at": ago(30) }),
-    );
+    let other = json!({ "route": "outbound", "payload": "eicar" });
+    let other = in_flight(13, Some(ago(30)), &other);
     let service = Stage {
         history: history(),
         in_flight: vec![other],

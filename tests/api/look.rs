@@ -225,7 +225,11 @@ async fn the_schemas_in_the_repository_are_the_programs_own() {
 
 #[tokio::test]
 async fn a_test_that_never_ran_decides_nothing() {
-    let tests = json!([test("plain", &json!({ "last": null, "since": null }))]);
+    let fresh = |name: &str, since: Value| test(name, &json!({ "last": null, "since": since }));
+    let tests = json!([
+        fresh("plain", Value::Null),
+        fresh("html", json!("1970-01-01T00:00:00Z"))
+    ]);
     let seen = snapshot(&json!({ "routes": [route("inbound", &json!({ "tests": tests }))] }));
     let service = Stage {
         snapshot: seen,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -342,10 +342,19 @@ pub(crate) fn id(number: u64) -> Uuid {
         .unwrap()
 }
 
+/// The id of a probe that was made then.
+pub(crate) fn id_at(number: u64, at: Timestamp) -> Uuid {
+    let millis = u64::try_from(at.as_millisecond()).unwrap();
+    let (high, low) = (millis >> 16, millis & 0xffff);
+    format!("{high:08x}-{low:04x}-7000-8000-{number:012x}")
+        .parse()
+        .unwrap()
+}
+
 /// A probe that came back, due at this time; with these fields other.
 pub(crate) fn record(number: u64, due: Timestamp, other: &Value) -> Record {
     let mut record = json!({
-        "id": id(number), "instance": "berlin-1", "route": "inbound", "payload": "plain", "control": null,
+        "id": id_at(number, due), "instance": "berlin-1", "route": "inbound", "payload": "plain", "control": null,
         "expect": ["delivered"], "outcome": "delivered", "verdict": "pass", "code": "ok",
         "reason": "came back after 812 ms", "due_at": due, "started_at": due, "accepted_at": null, "seen_at": null,
         "seen_by": null, "resolution_ms": null, "clock": "monotonic", "round_trip_ms": 812.4, "deferral_ms": 0.0,
@@ -386,9 +395,10 @@ pub(crate) fn begun(seq: u64, record: &Record) -> Write {
     }
 }
 
-/// So many minutes ago.
+/// So many minutes ago, by a clock that stands still while the tests run.
 pub(crate) fn ago(minutes: i64) -> Timestamp {
-    Timestamp::now() - jiff::SignedDuration::from_mins(minutes)
+    static NOW: LazyLock<Timestamp> = LazyLock::new(Timestamp::now);
+    *NOW - jiff::SignedDuration::from_mins(minutes)
 }
 
 /// The program in this folder, with nothing of the tester's environment.

@@ -16,7 +16,7 @@ use crate::store::{Reader, StoreError};
 /// The loop of a service that lives answers within this time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Open incidents in a status.
-const MOST_OPEN: u32 = 100;
+const MOST_OPEN: usize = 100;
 
 /// Where every answer is put together.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Desk {
     pub(super) async fn status(&self) -> Result<Status, Problem> {
         let snapshot = self.look().await?;
         let reckoned = self.reckoned().await?;
-        let incidents = self.open_incidents(&snapshot).await;
+        let incidents = self.open_incidents().await;
         let problem = match (reckoned.as_ref(), &incidents) {
             (Err(problem), _) => Some(problem.clone()),
             (Ok(_), Err(problem)) => Some(described(problem)),
@@ -109,19 +109,10 @@ impl Desk {
         asked.await.ok_or_else(stopping)
     }
 
-    async fn open_incidents(
-        &self,
-        snapshot: &Snapshot,
-    ) -> Result<Vec<serde_json::Value>, StoreError> {
-        let span = (Some(snapshot.at), None);
-        let incidents = self.reader.incidents(span, MOST_OPEN).await?;
-        let incidents = incidents
-            .iter()
-            .filter_map(|row| serde_json::from_str(&row.incident).ok());
-        Ok(incidents
-            .filter(|incident: &serde_json::Value| {
-                incident.get("ended").is_none_or(serde_json::Value::is_null)
-            })
-            .collect())
+    async fn open_incidents(&self) -> Result<Vec<serde_json::Value>, StoreError> {
+        let incidents = self.reader.open_incidents().await?;
+        let incidents = incidents.iter().take(MOST_OPEN);
+        let incidents = incidents.filter_map(|row| serde_json::from_str(&row.incident).ok());
+        Ok(incidents.collect())
     }
 }

@@ -67,12 +67,10 @@ impl RouteStatus {
     pub(super) fn new(view: RouteView, history: Option<History>) -> Self {
         let newest = |test: &&TestView| test.last.as_ref().map(|last| last.due_at);
         let decides = view.tests.iter().filter(|test| test.state == view.state);
-        let decides = decides
-            .filter(|test| test.last.is_some() || test.since.is_some())
-            .max_by_key(newest);
+        let decides = decides.filter(|test| test.was_tested()).max_by_key(newest);
         Self {
             test: decides.map(|test| test.test.clone()),
-            since: decides.and_then(|test| test.since),
+            since: decides.and_then(TestView::stands_since),
             last: decides.and_then(|test| test.last.clone()),
             history,
             view,
