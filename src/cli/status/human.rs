@@ -333,3 +333,60 @@ pub(super) fn troubles(status: &Status) -> Vec<String> {
     }
     troubles
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A status with one route that fails, and a history of it.
+    fn status() -> Status {
+        let last = serde_json::json!({
+            "id": "0190a000-0000-7000-8000-000000000002", "due_at": "2026-03-01T11:57:30Z", "outcome": "missing",
+            "verdict": "fail", "code": "missing", "reason": "mx.example.com accepted it, and no copy came within 15m",
+            "round_trip_ms": null,
+        });
+        let period = serde_json::json!({
+            "pass": 90, "warn": 5, "fail": 5, "unknown": 0, "availability": 0.95, "p50_ms": 812.0, "p95_ms": 1200.0,
+        });
+        let test = serde_json::json!({
+            "test": "plain", "state": "down", "since": "2026-03-01T11:40:00Z", "failures": 4, "last": last,
+        });
+        serde_json::from_value(serde_json::json!({
+            "version": "1.2.3", "instance": "berlin-1", "at": "2026-03-01T12:00:00Z",
+            "started_at": "2026-02-25T09:00:00Z", "activity": "testing",
+            "routes": [{
+                "name": "inbound", "state": "down", "enabled": true, "paused": false, "maintenance": false,
+                "acknowledged": null, "in_flight": 1, "next_due": null, "missed": 0, "tests": [test],
+                "test": "plain", "since": "2026-03-01T11:40:00Z", "last": last,
+                "history": { "last_24h": period, "last_7d": period, "last_30d": period },
+            }],
+            "incidents": [], "mailboxes": [], "alerts": [],
+            "store": { "problem": "disk full", "waiting": 1, "unstored": 0, "lost": 0 },
+            "history_problem": null, "config_problem": null,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_what_a_wide_one_gets_on_more_lines() {
+        let plain = |width| anstream::adapter::strip_str(&render(&status(), width)).to_string();
+        let words = |text: &str| -> Vec<String> {
+            let words = text.split_whitespace().map(str::to_owned);
+            words.collect()
+        };
+        let wide = plain(None);
+        assert!(
+            wide.contains("24 h 95%, 812 ms / 1.2 s   7 d 95%"),
+            "{wide}"
+        );
+        for width in [120, 100, 80, 72] {
+            let narrow = plain(Some(width));
+            assert_eq!(words(&narrow), words(&wide));
+            let routes = narrow.lines().skip_while(|line| !line.contains("DOWN"));
+            let routes = routes.take_while(|line| !line.is_empty());
+            for line in routes {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
+        }
+    }
+}
