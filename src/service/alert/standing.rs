@@ -161,9 +161,7 @@ impl Standing {
                     self.warnings = Streak::default();
                 }
                 self.unknowns = Streak::default();
-                if seen.verdict == Verdict::Pass {
-                    self.failures = Streak::default();
-                }
+                self.failures = Streak::default();
             }
             Verdict::Fail => {
                 self.passes = Streak::default();
@@ -221,7 +219,7 @@ impl Standing {
             is_flapping: false,
             depends_on: None,
             acknowledged: None,
-            recoveries: Vec::new(),
+ recoveries: Vec::new(),
         });
     }
 
