@@ -18,3 +18,5 @@ mod absence;
 mod ending;
 mod endurance;
 mod kills;
+mod load;
+mod trouble;

@@ -55,20 +55,21 @@ impl Daemon {
 
     fn start(&mut self, start: Start) {
         let name = start.key.route;
-        if self.in_flight() >= self.plan.service.max_in_flight {
-            tracing::warn!(route = %name, "not tested, as `max_in_flight` probes are under way");
-            *self.crowded_out.entry(name).or_default() += 1;
-            return;
-        }
         if let Some(ping) = self.plan.pings.get(&name) {
             let ping = Arc::clone(ping);
-            return self.speak(ping, start.due.wall);
+            if self.is_room_for(1, name) {
+                self.speak(ping, start.due.wall);
+            }
+            return;
         }
-        let Some(route) = self.plan.routes.get(&name) else {
+        let Some(route) = self.plan.routes.get(&name).map(Arc::clone) else {
             return;
         };
         let tests = start.tests.iter().filter_map(|at| route.tests.get(*at));
-        let cycle = Cycle::new(Arc::clone(route), tests.cloned().collect());
+        let cycle = Cycle::new(Arc::clone(&route), tests.cloned().collect());
+        if !self.is_room_for(cycle.tests.len(), name) {
+            return;
+        }
         let due = start.due;
         if !route.gateway.each_address && self.lists.is_empty() {
             let prospect = Prospect::whichever();
@@ -87,6 +88,17 @@ impl Daemon {
                 prospect,
             }))
         });
+    }
+
+    /// Whether so many more may be in flight. A cycle that is larger than all that may be is sent by itself.
+    fn is_room_for(&mut self, more: usize, route: RouteName) -> bool {
+        let (now, most) = (self.in_flight(), self.plan.service.max_in_flight);
+        let is_room = now == 0 || now + more <= most;
+        if !is_room {
+            tracing::warn!(%route, "not tested, as `max_in_flight` probes are under way");
+            *self.crowded_out.entry(route).or_default() += 1;
+        }
+        is_room
     }
 
     /// Speaks to a server, to each of its addresses where that is wanted.
