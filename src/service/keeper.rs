@@ -222,6 +222,8 @@ impl<T: Clone> Keeper<T> {
                     if self.trouble.is_none() {
                         tracing::error!("{what}: what happens meanwhile waits in memory");
                         self.tell(Kept::Trouble(Some(what)));
+                    } else {
+                        tracing::warn!("still not written: {what}");
                     }
                     self.trouble = Some((now + pause, (pause * 2).min(AGAIN.1)));
                     self.hold();

@@ -80,6 +80,11 @@ impl Database {
         }
     }
 
+    /// The last to close it leaves one file.
+    fn close(self) {
+        self.runtime.block_on(self.connection.close()).unwrap();
+    }
+
     fn run(&mut self, sql: &'static str) {
         let ran = query(sql).execute(&mut self.connection);
         self.runtime.block_on(ran).unwrap();
@@ -150,6 +155,9 @@ fn a_corrupt_one_is_set_aside() {
         !bed.history.settled("loop", "plain").is_empty()
     });
     robin.stop();
+    let mut database = Database::open(&bed);
+    database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    database.close();
     let garbage = b"this is no database at all, whatever it was before".repeat(100);
     fs::write(bed.path("state/history.db"), &garbage).unwrap();
     let robin = bed.start();
@@ -180,11 +188,7 @@ fn a_newer_one_is_left_as_it_is() {
          VALUES (99990101000000, 'of tomorrow', true, x'00', 0)",
     );
     database.run("PRAGMA wal_checkpoint(TRUNCATE)");
-    let Database {
-        runtime,
-        connection,
-    } = database;
-    runtime.block_on(connection.close()).unwrap();
+    database.close();
     let before = fs::read(bed.path("state/history.db")).unwrap();
     let submitted = bed.smtp.submitted().len();
     let mut robin = bed.start();
