@@ -102,6 +102,14 @@ struct Underway {
     group: Option<u64>,
 }
 
+/// A question about a message that is under way.
+struct Asked {
+    /// The generation that saw it.
+    number: u32,
+    /// Further messages of the same probe, and who saw them.
+    more: Vec<(u32, Box<Sighting>)>,
+}
+
 /// Probes of one test that were started together: they count as one result, the worst of theirs.
 #[derive(Debug)]
 struct Group {
@@ -149,8 +157,8 @@ pub struct Daemon {
     generations: Vec<Generation>,
     leaving: JoinSet<()>,
     flights: BTreeMap<Uuid, Underway>,
-    /// Probes that the history is asked for, with further messages of theirs and the generations that saw them.
-    asked: BTreeMap<Uuid, (u32, Vec<(u32, Box<Sighting>)>)>,
+    /// Probes that the history is asked for.
+    asked: BTreeMap<Uuid, Asked>,
     groups: BTreeMap<u64, Group>,
     next_seq: u64,
     /// Pings under way, by route.
