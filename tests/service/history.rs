@@ -20,7 +20,7 @@ impl History {
     }
 
     /// Reads something; `None`: it cannot be read now.
-    fn read<T>(&self, read: impl AsyncFn(&Reader) -> T) -> Option<T> {
+    fn read<T>(&self, read: &impl AsyncFn(&Reader) -> T) -> Option<T> {
         self.runtime.block_on(async {
             let reader = Reader::open(&self.path).await.ok()?;
             Some(read(&reader).await)
@@ -34,7 +34,7 @@ impl History {
             limit: 1_000_000,
             ..Wanted::default()
         };
-        let page = self.read(async |reader| reader.probes(&wanted).await);
+        let page = self.read(&async |reader| reader.probes(&wanted).await);
         page.and_then(Result::ok).unwrap_or_default().probes
     }
 
@@ -56,7 +56,7 @@ impl History {
 
     /// How many probes have no outcome yet, and how many notices are still to go out.
     pub(crate) fn open(&self) -> Option<(usize, usize)> {
-        let read = self.read(async |reader| {
+        let read = self.read(&async |reader| {
             let in_flight = reader.in_flight().await.ok()?.len();
             Some((in_flight, reader.outbox().await.ok()?.len()))
         });
@@ -81,13 +81,13 @@ impl History {
 
     /// What `SQLite` finds wrong with it.
     pub(crate) fn problems(&self) -> Vec<String> {
-        let checked = self.read(async |reader| reader.check().await.unwrap());
+        let checked = self.read(&async |reader| reader.check().await.unwrap());
         checked.unwrap().problems
     }
 
     /// Incidents, the newest first.
     pub(crate) fn incidents(&self) -> Vec<Value> {
-        let read = self.read(async |reader| reader.incidents((None, None), 1000).await);
+        let read = self.read(&async |reader| reader.incidents((None, None), 1000).await);
         let texts = read.and_then(Result::ok).unwrap_or_default();
         texts
             .iter()

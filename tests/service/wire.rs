@@ -53,8 +53,6 @@ struct Message {
 #[derive(Default)]
 struct Heard {
     connections: usize,
-    open: usize,
-    most_open: usize,
     messages: Vec<Message>,
     /// Of each connection whether it is inside of a message.
     data: BTreeMap<usize, bool>,
@@ -64,7 +62,7 @@ struct Heard {
 struct Line {
     trap: Mutex<Option<Trap>>,
     heard: Mutex<Heard>,
-    server: Mutex<SocketAddr>,
+    server: SocketAddr,
 }
 
 /// A wire that lives as long as the process.
@@ -110,13 +108,13 @@ impl Wire {
         let line = Arc::new(Line {
             trap: Mutex::default(),
             heard: Mutex::default(),
-            server: Mutex::new(server),
+            server,
         });
         let kept = Arc::clone(&line);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let line = Arc::clone(&line);
-                thread::spawn(move || line.serve(client));
+                thread::spawn(move || line.serve(&client));
             }
         });
         Self { port, line: kept }
@@ -124,11 +122,6 @@ impl Wire {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
-    }
-
-    /// Connects it to another server; conversations under way stay.
-    pub(crate) fn lead_to(&self, server: SocketAddr) {
-        *self.line.server.lock().unwrap() = server;
     }
 
     /// Stops the next conversation that comes to this; `at` is told the connection's number and what is said.
@@ -146,12 +139,6 @@ impl Wire {
     /// Every line that clients said, with the number of its connection.
     pub(crate) fn client(&self) -> Vec<(usize, String)> {
         self.line.heard.lock().unwrap().client.clone()
-    }
-
-    /// How many connections there were, and how many at once at most.
-    pub(crate) fn connections(&self) -> (usize, usize) {
-        let heard = self.line.heard.lock().unwrap();
-        (heard.connections, heard.most_open)
     }
 
     /// How often each probe's message was begun to be sent.
@@ -188,35 +175,27 @@ pub(crate) fn id_of(tag: &str) -> Option<Uuid> {
 }
 
 impl Line {
-    fn serve(self: Arc<Self>, client: TcpStream) {
+    fn serve(self: &Arc<Self>, client: &TcpStream) {
         let number = {
             let mut heard = self.heard.lock().unwrap();
             heard.connections += 1;
-            heard.open += 1;
-            heard.most_open = heard.most_open.max(heard.open);
             heard.connections
         };
         if !self.comes_to(number, When::Before, Said::Connected) {
-            return self.hung_up();
+            return;
         }
-        let address = *self.server.lock().unwrap();
         // A server that is down closes the connection without a word.
-        let Ok(server) = TcpStream::connect(address) else {
-            return self.hung_up();
+        let Ok(server) = TcpStream::connect(self.server) else {
+            return;
         };
-        for stream in [&client, &server] {
+        for stream in [client, &server] {
             stream.set_nodelay(true).unwrap();
         }
         let (from, to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-        let other = Arc::clone(&self);
+        let other = Arc::clone(self);
         let back = thread::spawn(move || other.pass_on(&from, &to, number, false));
-        self.pass_on(&client, &server, number, true);
+        self.pass_on(client, &server, number, true);
         back.join().unwrap();
-        self.hung_up();
-    }
-
-    fn hung_up(&self) {
-        self.heard.lock().unwrap().open -= 1;
     }
 
     fn pass_on(&self, from: &TcpStream, to: &TcpStream, number: usize, is_client: bool) {

@@ -49,7 +49,7 @@ impl<'s> Service<'s> {
         };
         let config = format!(
             "[service]\nlisten = \"none\"\n[defaults]\ngateway = \"servers\"\nfrom = \"{}\"\nto = \"{}\"\n{timing}\n\
-             deadline = \"1m\"\nblind_grace = \"30s\"\n\
+             deadline = \"20s\"\nblind_grace = \"30s\"\n\
              [gateways.servers]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n{}\
              [routes.imap]\nmailbox = \"imap\"\n",
             stack.get("PROBE_ADDRESS"),

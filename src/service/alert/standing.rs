@@ -219,7 +219,7 @@ impl Standing {
             is_flapping: false,
             depends_on: None,
             acknowledged: None,
- recoveries: Vec::new(),
+            recoveries: Vec::new(),
         });
     }
 

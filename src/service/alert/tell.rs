@@ -89,7 +89,7 @@ impl Board {
                 is_flapping: false,
                 depends_on: None,
                 acknowledged: None,
- recoveries: Vec::new(),
+                recoveries: Vec::new(),
             }),
         };
         incident.notices = incident.notices.saturating_add(1);

@@ -9,7 +9,7 @@ use super::super::alert::Event as Turn;
 use super::super::keeper::{Found, Kept, Order, said};
 use super::super::schedule::Start;
 use super::super::status::LastResult;
-use super::{Daemon, Errand, Group, Then, Underway};
+use super::{Asked, Daemon, Errand, Group, Then, Underway};
 use crate::clock::Stamp;
 use crate::config::plan::Ping;
 use crate::engine::cycle::Cycle;
@@ -414,11 +414,12 @@ impl Daemon {
         if !is_ours || self.generations.iter().any(is_elsewhere) {
             return;
         }
-        if let Some((_, more)) = self.asked.get_mut(&id) {
-            more.push((number, sighting));
+        if let Some(asked) = self.asked.get_mut(&id) {
+            asked.more.push((number, sighting));
             return;
         }
-        self.asked.insert(id, (number, Vec::new()));
+        let more = Vec::new();
+        self.asked.insert(id, Asked { number, more });
         // The keeper lives as long as we do.
         let _ = self.orders.send(Order::Recall(id, sighting));
     }
@@ -429,7 +430,7 @@ impl Daemon {
             return;
         };
         let id = tag.id();
-        let Some((number, more)) = self.asked.remove(&id) else {
+        let Some(Asked { number, more }) = self.asked.remove(&id) else {
             return;
         };
         match found {

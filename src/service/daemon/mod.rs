@@ -102,6 +102,14 @@ struct Underway {
     group: Option<u64>,
 }
 
+/// A question about a message that is under way.
+struct Asked {
+    /// The generation that saw it.
+    number: u32,
+    /// Further messages of the same probe, and who saw them.
+    more: Vec<(u32, Box<Sighting>)>,
+}
+
 /// Probes of one test that were started together: they count as one result, the worst of theirs.
 #[derive(Debug)]
 struct Group {
@@ -127,9 +135,6 @@ enum Errand {
     Recovered(tell::Recovered),
 }
 
-/// The generation that a message was seen by which the store is asked about, and what was seen of the same probe meanwhile.
-type Asked = (u32, Vec<(u32, Box<Sighting>)>);
-
 /// A channel that notices go out by.
 struct Channel {
     letters: mpsc::Sender<Letter>,
@@ -152,7 +157,7 @@ pub struct Daemon {
     generations: Vec<Generation>,
     leaving: JoinSet<()>,
     flights: BTreeMap<Uuid, Underway>,
-    /// Probes that the history is asked for, with further messages of theirs and the generations that saw them.
+    /// Probes that the history is asked for.
     asked: BTreeMap<Uuid, Asked>,
     groups: BTreeMap<u64, Group>,
     next_seq: u64,
