@@ -1,6 +1,7 @@
 //! `mailrobin config`: is it valid, and what does it come to?
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
@@ -8,7 +9,7 @@ use clap::Subcommand;
 use super::paths::config_places;
 use super::{Common, Exit};
 use crate::config;
-use crate::config::plan::Plan;
+use crate::config::plan::{Plan, StorePlan};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
@@ -38,25 +39,35 @@ impl Config {
 }
 
 impl Common {
+    /// The config file that is named, or else the first in the usual places.
+    fn config_file(&self) -> Option<PathBuf> {
+        let named = std::env::var_os("MAILROBIN_CONFIG").filter(|path| !path.is_empty());
+        let named = self.config.clone().or(named.map(Into::into));
+        named.or_else(|| config_places().into_iter().find(|place| place.exists()))
+    }
+
+    /// The history's file, whether it is there or not: the one that the config names, else the one in the state directory,
+    /// which needs no config.
+    pub(super) fn known_history(&self) -> Result<PathBuf> {
+        let store = match self.config_file() {
+            Some(_) => self.plan()?.0.store,
+            None => StorePlan::default(),
+        };
+        self.history(&store)
+    }
+
     /// The plan of the config file, and the file's name. Warnings are said on the way.
     pub(super) fn plan(&self) -> Result<(Plan, String)> {
-        let named = std::env::var_os("MAILROBIN_CONFIG").filter(|path| !path.is_empty());
-        let path = if let Some(path) = self.config.clone().or(named.map(Into::into)) {
-            path
-        } else {
-            let places = config_places();
-            let found = places.iter().find(|place| place.exists()).cloned();
-            found.with_context(|| {
-                let places: Vec<_> = places
-                    .iter()
-                    .map(|place| place.display().to_string())
-                    .collect();
-                format!(
-                    "there is no config: name one with -c, or put one at {}",
-                    places.join(", ")
-                )
-            })?
-        };
+        let path = self.config_file().with_context(|| {
+            let places: Vec<_> = config_places()
+                .iter()
+                .map(|place| place.display().to_string())
+                .collect();
+            format!(
+                "there is no config: name one with -c, or put one at {}",
+                places.join(", ")
+            )
+        })?;
         let (plan, warnings) = config::load(&path)?;
         if !warnings.in_order().is_empty() && !self.quiet {
             writeln!(self.error_output(), "{warnings}")?;

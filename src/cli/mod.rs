@@ -13,8 +13,11 @@ mod payloads;
 mod ping;
 mod progress;
 mod report;
+mod reports;
 mod signals;
 mod state;
+mod store;
+mod times;
 mod wait;
 
 use std::io::{self, IsTerminal, Write};
@@ -88,7 +91,7 @@ struct Common {
 
 const CONFIG_HELP: &str = "The config file [default: $MAILROBIN_CONFIG, ./mailrobin.toml, mailrobin/mailrobin.toml \
      under $XDG_CONFIG_HOME or ~/.config, then under /etc]";
-const STATE_HELP: &str = "Where the signing key is kept [default: $STATE_DIRECTORY, mailrobin under \
+const STATE_HELP: &str = "Where the signing key and the history are kept [default: $STATE_DIRECTORY, mailrobin under \
      $XDG_STATE_HOME, as root /var/lib/mailrobin, else under ~/.local/state]";
 const COLOR_HELP: &str = "When to use colours; auto: on a terminal, unless NO_COLOR is set";
 
@@ -132,9 +135,17 @@ enum Command {
     /// What is not given is filled in with an example. An existing file is never overwritten. The rules go to standard
     /// output, each with what may stand in its way there.
     Init(init::Init),
+    /// Say what the history says of a time: availability, round trips, incidents, filters
+    ///
+    /// The service may be running.
+    #[command(after_help = report::FIGURES)]
+    Report(report::Report),
     /// Look at the config
     #[command(subcommand)]
     Config(config::Config),
+    /// Look after the history
+    #[command(subcommand)]
+    Store(store::Store),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -173,7 +184,9 @@ impl Cli {
             Command::Payloads(payloads) => payloads.run(&common),
             Command::Explain(explain) => explain.run(&common),
             Command::Init(init) => init.run(&common),
+            Command::Report(report) => report.run(&common).await,
             Command::Config(config) => config.run(&common),
+            Command::Store(store) => store.run(&common).await,
             Command::Completions { shell } => completions(&common, shell),
             Command::Man => man(&common),
             #[cfg(feature = "lab")]

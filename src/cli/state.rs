@@ -1,9 +1,9 @@
-//! The state directory: the signing key that is made once and kept.
+//! The state directory: the signing key that is made once and kept, and the history.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use data_encoding::HEXLOWER;
@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Common;
 use super::paths::state_dir;
-use crate::config::plan::Signing;
+use crate::config::plan::{HISTORY, Signing, StorePlan};
 use crate::config::secret::LEAST_KEY;
 use crate::engine::order::Identity;
 use crate::probe::tag::{Instance, Signer};
@@ -46,6 +46,20 @@ impl Common {
                 .unwrap_or_else(|| instance.to_string()),
             signer: Signer::new(key.expose_secret().as_bytes(), instance),
         })
+    }
+}
+
+impl Common {
+    /// The history's file: the one that the config names, else one in the state directory.
+    pub(super) fn history(&self, store: &StorePlan) -> Result<PathBuf> {
+        match &store.file {
+            Some(file) => Ok(file.clone()),
+            None => Ok(self
+                .state_dir
+                .clone()
+                .map_or_else(state_dir, Ok)?
+                .join(HISTORY)),
+        }
     }
 }
 
