@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
-use super::report::{Format, Reports, Wanted, wanted};
+use super::reports::{Format, Reports, Wanted, wanted};
 use super::signals::Signals;
 use super::wait::{Unready, wait};
 use super::{Common, Exit};

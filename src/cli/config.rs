@@ -9,7 +9,7 @@ use clap::Subcommand;
 use super::paths::config_places;
 use super::{Common, Exit};
 use crate::config;
-use crate::config::plan::Plan;
+use crate::config::plan::{Plan, StorePlan};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
@@ -39,6 +39,17 @@ impl Config {
 }
 
 impl Common {
+    /// The history's file, whether it is there or not: the one that the config names, else the one in the state directory,
+    /// which needs no config.
+    pub(super) fn known_history(&self) -> Result<PathBuf> {
+        let store = match self.config_file() {
+            Ok(_) => self.plan()?.0.store,
+            // It is needed for nothing else.
+            Err(_) => StorePlan::default(),
+        };
+        self.history(&store)
+    }
+
     /// The plan of the config file, and the file's name. Warnings are said on the way.
     pub(super) fn plan(&self) -> Result<(Plan, String)> {
         let path = self.config_file()?;

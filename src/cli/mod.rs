@@ -14,10 +14,13 @@ mod payloads;
 mod ping;
 mod progress;
 mod report;
+mod reports;
 mod run;
 mod signals;
 mod state;
 mod status;
+mod store;
+mod times;
 mod wait;
 
 use std::io::{self, IsTerminal, Write};
@@ -136,6 +139,11 @@ enum Command {
     /// What is not given is filled in with an example. An existing file is never overwritten. The rules go to standard
     /// output, each with what may stand in its way there.
     Init(init::Init),
+    /// Say what the history says of a time: availability, round trips, incidents, filters
+    ///
+    /// The service may be running.
+    #[command(after_help = report::FIGURES)]
+    Report(report::Report),
     /// Look at the config
     #[command(subcommand)]
     Config(config::Config),
@@ -147,6 +155,9 @@ enum Command {
     /// Try whether people are reached
     #[command(subcommand)]
     Alert(alert::Alert),
+    /// Look after the history
+    #[command(subcommand)]
+    Store(store::Store),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -186,9 +197,11 @@ impl Cli {
             Command::Payloads(payloads) => payloads.run(&common),
             Command::Explain(explain) => explain.run(&common),
             Command::Init(init) => init.run(&common),
+            Command::Report(report) => report.run(&common).await,
             Command::Config(config) => config.run(&common),
             Command::Status(status) => status.run(&common).await,
             Command::Alert(alert) => alert.run(&common).await,
+            Command::Store(store) => store.run(&common).await,
             Command::Completions { shell } => completions(&common, shell),
             Command::Man => man(&common),
             #[cfg(feature = "lab")]

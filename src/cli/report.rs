@@ -1,234 +1,181 @@
-//! What results look like, and the files they are kept in.
+//! `mailrobin report`: what the history says of a time.
 
-use std::fs::{self, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::io::{BufWriter, Write};
 
-use anyhow::{Context, Error, Result, bail};
-use clap::ValueEnum;
-use tempfile::NamedTempFile;
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+use jiff::{ToSpan, Zoned};
 
+use super::{Common, Exit, times, width};
+use crate::clock::Stamp;
 use crate::config::diagnostic::suggest;
-use crate::probe::record::Document;
-use crate::report::{github, human, json, junit, markdown, nagios, tap};
+use crate::probe::name::RouteName;
+use crate::report::history::calendar::{Unit, last_whole, named};
+use crate::report::history::{Asked, csv, human, json, markdown, report};
+use crate::store::{Reader, Span};
 
-/// What a result looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+/// How long a time the report is about where nobody says.
+const DAYS: i32 = 30;
+
+#[derive(Debug, Args)]
+pub(super) struct Report {
+    /// The routes to report on [default: all that were tested]
+    #[arg(value_name = "ROUTE")]
+    routes: Vec<String>,
+    /// About the last whole day, week, month or year, about all that is known, or about one by its name, such as 2026,
+    /// 2026-10 or 2026-10-05 [default: the last 30 days]
+    #[arg(long, value_name = "PERIOD", conflicts_with_all = ["since", "until"])]
+    period: Option<String>,
+    #[arg(long, value_name = "TIME", help = format!("About the time from then on: {}", times::HELP))]
+    since: Option<String>,
+    /// About the time before then [default: now]
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Also by the days, weeks or months of that time
+    #[arg(long, value_enum, value_name = "UNIT")]
+    by: Option<By>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// By whose calendar and clock, such as Europe/Berlin [default: this system's]
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<String>,
+}
+
+/// What its figures mean, behind the options.
+pub(super) const FIGURES: &str = "\
+Figures:
+  available  of the probes that were judged, those that passed, with a warning or
+             without. What nothing can be said of, and what is only reported, is not
+             judged. Of a route: over all of its tests
+  tests      probes that came to an end
+  p50, …     round trips of the copies that came: half, 95% and 99% of them took no
+             longer; to 1%
+  incidents  those that were open at some moment of the time
+  downtime   the time in which at least one test of the route was in an incident,
+             and down
+  -, null    what is not known";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum By {
+    Day,
+    Week,
+    Month,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
     /// For people
     Human,
-    /// The result document
-    Json,
-    /// JUnit XML, for CI servers
-    Junit,
-    /// Test Anything Protocol, version 14
-    Tap,
-    /// Output of a monitoring plugin
-    Nagios,
-    /// Tables, for job summaries
+    /// Tables, for wikis and mail
     Markdown,
-    /// Annotations of GitHub Actions
-    Github,
+    /// All of it, for programs
+    Json,
+    /// The figures, for spreadsheets
+    Csv,
 }
 
-impl Format {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Human => "human",
-            Self::Json => "json",
-            Self::Junit => "junit",
-            Self::Tap => "tap",
-            Self::Nagios => "nagios",
-            Self::Markdown => "markdown",
-            Self::Github => "github",
-        }
-    }
-
-    /// Writes the document, in colours where the format has them; `width` is that of the terminal, if it is one.
-    pub(super) fn write(
-        self,
-        document: &Document,
-        width: Option<usize>,
-        mut out: impl Write,
-    ) -> io::Result<()> {
-        let text = match self {
-            Self::Json => return json::write(document, io::BufWriter::new(out)),
-            Self::Junit => {
-                let mut out = io::BufWriter::new(out);
-                junit::write(document, &mut out)?;
-                return out.flush();
-            }
-            Self::Human => human::render(document, width),
-            Self::Tap => tap::render(document),
-            Self::Nagios => nagios::render(document),
-            Self::Markdown => markdown::render(document),
-            Self::Github => github::render(document),
+impl Report {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        let zone = times::zone(self.timezone.as_deref())?;
+        let now = Stamp::now().wall.to_zoned(zone.clone());
+        // What is said wrong is said before anything is read.
+        let given = self.given(&now)?;
+        let reader = Reader::open(&common.known_history()?).await?;
+        let span = match given {
+            Some(span) => span,
+            None => Span {
+                from: reader.begins().await?.unwrap_or(now.timestamp()),
+                to: now.timestamp(),
+            },
         };
-        out.write_all(text.as_bytes())?;
-        out.flush()
-    }
-}
-
-/// A report that is asked for: `FORMAT=FILE`.
-#[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    format: Format,
-    path: PathBuf,
-}
-
-/// Reads `FORMAT=FILE`.
-pub(super) fn wanted(text: &str) -> Result<Wanted, String> {
-    let Some((format, path)) = text.split_once('=') else {
-        return Err("write FORMAT=FILE, such as junit=report.xml".to_owned());
-    };
-    let formats = Format::value_variants();
-    let format = formats
-        .iter()
-        .find(|known| known.as_str() == format)
-        .ok_or_else(|| {
-            let known = formats.iter().map(|format| format.as_str());
-            format!("there is no format {format:?}: {}", suggest(format, known))
-        })?;
-    match path {
-        "" => Err(format!("a file is missing behind {text}")),
-        "-" => Err("--format is what goes to standard output; --report needs a file".to_owned()),
-        path => Ok(Wanted {
-            format: *format,
-            path: path.into(),
-        }),
-    }
-}
-
-/// The report files of a run: each is proved writable, and an older one is gone, before anything is sent.
-#[derive(Debug)]
-pub(super) struct Reports(Vec<Opened>);
-
-/// A report file that will stand in its place whole, or not at all.
-#[derive(Debug)]
-struct Opened {
-    wanted: Wanted,
-    /// Where it will stand, links followed.
-    place: PathBuf,
-    temporary: NamedTempFile,
-}
-
-impl Reports {
-    /// Opens a file beside each of the wanted ones, then removes older ones: whatever becomes of this run, they are not
-    /// its reports.
-    pub(super) fn open(wanted: &[Wanted]) -> Result<Self> {
-        let mut opened: Vec<Opened> = Vec::new();
-        for wanted in wanted {
-            let report = Opened::open(wanted).with_context(|| wanted.cannot("be written"))?;
-            if opened.iter().any(|other| other.place == report.place) {
-                bail!(
-                    "--report names {} twice: each report needs a file of its own",
-                    wanted.path.display()
-                );
-            }
-            opened.push(report);
-        }
-        for report in &opened {
-            match fs::remove_file(&report.place) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error)
-                        .with_context(|| report.wanted.cannot("take the place of the older file"));
-                }
-                Ok(()) | Err(_) => {}
-            }
-        }
-        Ok(Self(opened))
-    }
-
-    /// Writes every one of them; what went wrong with which.
-    pub(super) fn write(self, document: &Document) -> Vec<Error> {
-        self.0
-            .into_iter()
-            .filter_map(|report| {
-                let cannot = report.wanted.cannot("be written");
-                report.write(document).with_context(|| cannot).err()
-            })
-            .collect()
-    }
-}
-
-impl Wanted {
-    fn cannot(&self, what: &str) -> String {
-        format!(
-            "the {} report {} cannot {what}",
-            self.format.as_str(),
-            self.path.display()
-        )
-    }
-}
-
-impl Opened {
-    fn open(wanted: &Wanted) -> Result<Self> {
-        let place = place(&wanted.path)?;
-        let folder = place.parent().context("it is no file")?;
-        let temporary = tempfile::Builder::new()
-            .prefix(".mailrobin-")
-            // Less what the umask takes, as with any other file.
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)?;
-        Ok(Self {
-            wanted: wanted.clone(),
-            place,
-            temporary,
-        })
-    }
-
-    fn write(self, document: &Document) -> io::Result<()> {
-        let Self {
-            wanted,
-            place,
-            mut temporary,
-        } = self;
-        let file = temporary.as_file_mut();
-        match wanted.format {
-            // Colours are for terminals.
+        let asked = Asked {
+            span,
+            by: self.by.map(|by| match by {
+                By::Day => Unit::Day,
+                By::Week => Unit::Week,
+                By::Month => Unit::Month,
+            }),
+            routes: self.routes(&reader).await?,
+            zone,
+            now: now.timestamp(),
+        };
+        let report = report(&reader, &asked).await?;
+        let mut out = BufWriter::new(common.output());
+        match self.format {
             Format::Human => {
-                let text = human::render(document, None);
-                write!(file, "{}", anstream::adapter::strip_str(&text))?;
+                let text = human::render(&report, &asked.zone, width());
+                out.write_all(text.as_bytes())?;
             }
-            Format::Json
-            | Format::Junit
-            | Format::Tap
-            | Format::Nagios
-            | Format::Markdown
-            | Format::Github => wanted.format.write(document, None, &mut *file)?,
+            Format::Markdown => {
+                let text = markdown::render(&report, &asked.zone);
+                out.write_all(text.as_bytes())?;
+            }
+            Format::Json => json::write(&report, &mut out)?,
+            Format::Csv => csv::write(&report, &mut out)?,
         }
-        file.sync_all()?;
-        temporary.persist(place)?;
-        Ok(())
+        out.flush()?;
+        Ok(Exit::OK)
     }
-}
 
-/// Where a file of this path stands or would stand. What is there and is no file is left alone: a device or a pipe must not
-/// be replaced.
-fn place(path: &Path) -> Result<PathBuf> {
-    let name = path.file_name().context("it is no file")?;
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    match (path.symlink_metadata(), path.canonicalize()) {
-        (Ok(_), Ok(place)) => {
-            if !place.is_file() {
-                bail!("what stands there is no regular file");
+    /// The time that was asked about; `None`: all there is.
+    fn given(&self, now: &Zoned) -> Result<Option<Span>> {
+        let span = match self.period.as_deref() {
+            Some("all") => return Ok(None),
+            Some("day") => last_whole(Unit::Day, now),
+            Some("week") => last_whole(Unit::Week, now),
+            Some("month") => last_whole(Unit::Month, now),
+            Some("year") => last_whole(Unit::Year, now),
+            Some(name) => named(name, now.time_zone()).with_context(|| {
+                format!(
+                    "there is no period {name:?}: write day, week, month, year or all, or one like 2026, 2026-10 or 2026-10-05"
+                )
+            })?,
+            None => {
+                let moment = |text: &String| times::moment(text, now);
+                let until = self.until.as_ref().map(moment).transpose()?;
+                let to = until.unwrap_or(now.timestamp());
+                let since = self.since.as_ref().map(moment).transpose()?;
+                let from = match since {
+                    Some(since) => since,
+                    None => to.to_zoned(now.time_zone().clone()).checked_sub(DAYS.days())?.timestamp(),
+                };
+                if from >= to {
+                    bail!("the time that is asked about is over before it begins: from {from} to {to}");
+                }
+                Span { from, to }
             }
-            Ok(place)
+        };
+        ensure!(
+            span.from < now.timestamp(),
+            "the time that is asked about is yet to come: from {}",
+            span.from
+        );
+        Ok(Some(Span {
+            from: span.from,
+            to: span.to.min(now.timestamp()),
+        }))
+    }
+
+    /// The routes that were named: each has been tested at some time.
+    async fn routes(&self, reader: &Reader) -> Result<Vec<RouteName>> {
+        if self.routes.is_empty() {
+            return Ok(Vec::new());
         }
-        // A link whose target an earlier run has removed.
-        (Ok(link), Err(error)) if link.is_symlink() && error.kind() == io::ErrorKind::NotFound => {
-            place(&folder.join(path.read_link()?))
+        let tests = reader.tests().await?;
+        let known: BTreeSet<_> = tests.iter().map(|key| key.route.as_str()).collect();
+        for name in &self.routes {
+            ensure!(
+                known.contains(name.as_str()),
+                "no route {name:?} was ever tested: {}",
+                suggest(name, known.iter().copied())
+            );
         }
-        (Ok(_), Err(error)) => Err(error.into()),
-        (Err(_), _) => {
-            let folder = folder
-                .canonicalize()
-                .with_context(|| format!("the folder {}", folder.display()))?;
-            Ok(folder.join(name))
-        }
+        Ok(self
+            .routes
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect())
     }
 }

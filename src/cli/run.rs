@@ -56,7 +56,7 @@ impl Run {
             plan.service.listen = address;
         }
         let identity = common.kept_identity(&plan.signing).await?;
-        let history = common.history(&plan)?;
+        let history = common.own_history(&plan.store)?;
         let door = Door::open(&plan.service).await?;
         let routes = plan.watches.values().filter(|it| it.enabled).count();
         let settings = Settings {

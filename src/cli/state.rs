@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Common;
 use super::paths::state_dir;
-use crate::config::plan::{HISTORY, Plan, Signing};
+use crate::config::plan::{HISTORY, Signing, StorePlan};
 use crate::config::secret::LEAST_KEY;
 use crate::engine::order::Identity;
 use crate::probe::tag::{Instance, Signer};
@@ -26,14 +26,18 @@ impl Common {
         self.state_dir.clone().map_or_else(state_dir, Ok)
     }
 
-    /// Where the history is kept. Its folder is made if it is not there.
-    pub(super) fn history(&self, plan: &Plan) -> Result<PathBuf> {
-        if let Some(file) = &plan.store.file {
-            return Ok(file.clone());
+    /// The history's file: the one that the config names, else one in the state directory.
+    pub(super) fn history(&self, store: &StorePlan) -> Result<PathBuf> {
+        match &store.file {
+            Some(file) => Ok(file.clone()),
+            None => Ok(self.state_dir()?.join(HISTORY)),
         }
-        let dir = self.state_dir()?;
-        make_dir(&dir)?;
-        Ok(dir.join(HISTORY))
+    }
+
+    /// The same, in a state directory that is made if it is not there.
+    pub(super) fn own_history(&self, store: &StorePlan) -> Result<PathBuf> {
+        make_dir(&self.state_dir()?)?;
+        self.history(store)
     }
 
     /// Who sends, the same at every start: the configured instance, or one drawn once and kept.

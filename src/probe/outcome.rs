@@ -160,6 +160,22 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them, in the order they happen.
+    pub const ALL: [Self; 12] = [
+        Self::Deferral,
+        Self::Dns,
+        Self::Connect,
+        Self::Tls,
+        Self::Banner,
+        Self::Ehlo,
+        Self::Starttls,
+        Self::Auth,
+        Self::Mail,
+        Self::Rcpt,
+        Self::Data,
+        Self::Transit,
+    ];
+
     /// The word that stands for it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -152,7 +152,7 @@ fn badge(verdict: Verdict) -> &'static str {
 }
 
 /// Words among others, in which nothing is markup, a link, or the end of a cell.
-fn inline(text: &str) -> String {
+pub(super) fn inline(text: &str) -> String {
     let text = line(text);
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -4,6 +4,7 @@
 pub(crate) mod account;
 pub mod document;
 pub mod github;
+pub mod history;
 pub mod human;
 pub mod json;
 pub mod junit;
@@ -11,4 +12,6 @@ pub mod markdown;
 pub mod matrix;
 pub mod nagios;
 pub mod ping;
+pub mod probes;
+mod table;
 pub mod tap;

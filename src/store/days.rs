@@ -18,7 +18,9 @@ use crate::probe::state::TestKey;
 pub(super) const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// The tests by their number.
-async fn tests(connection: &mut SqliteConnection) -> Result<BTreeMap<i64, TestKey>, sqlx::Error> {
+async fn numbered_tests(
+    connection: &mut SqliteConnection,
+) -> Result<BTreeMap<i64, TestKey>, sqlx::Error> {
     let rows = sqlx::query("SELECT test, route, name FROM tests").fetch_all(connection);
     let mut tests = BTreeMap::new();
     for row in rows.await? {
@@ -189,7 +191,7 @@ impl Reader {
             // All from one moment: a day may be reckoned, or probes may go, meanwhile.
             let mut connection = self.pool.begin().await?;
             let words = Words::load(&mut connection).await?;
-            let tests = tests(&mut connection).await?;
+            let tests = numbered_tests(&mut connection).await?;
             let limits = Limits::load(&mut connection).await?;
             let mut deserializer = Deserializer::new();
             let mut all = Vec::with_capacity(spans.len());
@@ -205,6 +207,13 @@ impl Reader {
             Ok(all)
         };
         reckoned.await.map_err(self.failed("cannot reckon over it"))
+    }
+
+    /// Every test that was ever heard of.
+    pub async fn tests(&self) -> Result<Vec<TestKey>, StoreError> {
+        let tests = async { numbered_tests(&mut *self.pool.acquire().await?).await };
+        let tests = tests.await.map_err(self.failed("cannot read its tests"))?;
+        Ok(tests.into_values().collect())
     }
 
     /// When its first probe was due, as far as it still knows: to the day (UTC); `None`: there is none.

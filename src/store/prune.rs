@@ -10,6 +10,7 @@ use super::days::{DAY, Limits};
 use super::row::micros;
 use super::transaction::{begin, end};
 use super::write::Writer;
+use crate::config::plan::Plan;
 
 /// So many rows go in one step.
 const STEP: i64 = 2000;
@@ -27,6 +28,17 @@ pub struct Retention {
     pub others: Duration,
     /// What a late copy is judged with.
     pub remember: Duration,
+}
+
+impl Retention {
+    /// As the config says.
+    pub fn of(plan: &Plan) -> Self {
+        Self {
+            passes: plan.store.retention,
+            others: plan.store.retention_failed,
+            remember: plan.service.remember,
+        }
+    }
 }
 
 /// What went.

@@ -87,7 +87,7 @@ impl Stats {
     /// The round trip that this share of the copies did not exceed, in milliseconds to 1%; `None` where none came.
     pub fn percentile(&self, share: f64) -> Option<f64> {
         let round_trips = self.round_trips.as_ref().filter(|it| !it.is_empty())?;
-        let micros = round_trips.value_at_quantile(share);
+        let micros = round_trips.median_equivalent(round_trips.value_at_quantile(share));
         i64::try_from(micros).ok().map(milliseconds)
     }
 

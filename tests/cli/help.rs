@@ -18,6 +18,11 @@ fn the_help_is_as_it_was_written() {
         "ping",
         "run",
         "status",
+        "report",
+        "store",
+        "store check",
+        "store export",
+        "store prune",
     ] {
         let mut words: Vec<_> = command.split_whitespace().collect();
         words.push("--help");
@@ -42,6 +47,9 @@ fn help_is_written_for_a_terminal_and_not_for_rustdoc() {
         &["init", "--help"],
         &["ping", "--help"],
         &["status", "--help"],
+        &["report", "--help"],
+        &["store", "--help"],
+        &["store", "export", "--help"],
     ] {
         let help = out(&Bed::new().run(arguments));
         assert!(!help.contains('`'), "{help}");
