@@ -181,7 +181,7 @@ impl Cli {
         common.start_logging(false);
         let result = match command {
             Command::Check(check) => check.run(&common).await,
-            Command::Run(run) => run.run(&common).await,
+            Command::Run(run) => Box::pin(run.run(&common)).await,
             Command::Ping(ping) => ping.run(&common).await,
             Command::Payloads(payloads) => payloads.run(&common),
             Command::Explain(explain) => explain.run(&common),

@@ -53,11 +53,14 @@ pub struct Kept {
     bounce: Option<Bounce>,
     listings: Arc<[Listing]>,
     unstored: bool,
+    /// When a late message changed what it had come to.
+    revised: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum KeptStage {
-    Submitting,
+    /// An attempt was under way, begun no sooner than then.
+    Submitting(Timestamp),
     Deferred(Timestamp),
     Travelling,
     Settled(Close),
@@ -116,7 +119,7 @@ impl Flight {
             deadline: self.route.deadline,
             warn_after: self.route.warn_after,
             stage: match &self.stage {
-                Stage::Submitting => KeptStage::Submitting,
+                Stage::Submitting => KeptStage::Submitting(now.wall),
                 Stage::Deferred(at) => KeptStage::Deferred(now.wall_at(*at)),
                 Stage::Travelling(_) => KeptStage::Travelling,
                 Stage::Settled(close) => KeptStage::Settled(close.clone()),
@@ -130,6 +133,7 @@ impl Flight {
             bounce: self.bounce.clone(),
             listings: Arc::clone(&self.listings),
             unstored: self.unstored,
+            revised: self.revised,
         }
     }
 
@@ -183,14 +187,14 @@ impl Flight {
             listings: kept.listings,
             clock: Clock::Wall,
             unstored: kept.unstored,
-            revised: None,
+            revised: kept.revised,
             route,
         };
         flight.stage = match kept.stage {
             KeptStage::Settled(close) => Stage::Settled(close),
             KeptStage::Travelling => Stage::Travelling(flight.deadline()),
-            KeptStage::Submitting => {
-                flight.cut_off(kept.awaits_reply);
+            KeptStage::Submitting(began) => {
+                flight.cut_off(kept.awaits_reply, now.recalled(began));
                 Stage::Travelling(flight.deadline())
             }
             KeptStage::Deferred(at) => {
@@ -218,8 +222,8 @@ impl Flight {
         started.mono + self.route.deadline
     }
 
-    /// The attempt that was under way when the process ended.
-    fn cut_off(&mut self, awaited: bool) {
+    /// The attempt that was under way when the process ended. One after a deferral has the deadline of its own time.
+    fn cut_off(&mut self, awaited: bool, began: Stamp) {
         let last = self.attempts.last_mut().filter(|_| awaited);
         if let Some(last) = last {
             last.end = End::ReplyLost(Failure {
@@ -229,10 +233,9 @@ impl Flight {
             });
             return;
         }
-        let started = self.attempts.last().map_or(self.began, |last| last.ended);
         self.attempts.push(Attempt {
-            started,
-            ended: started,
+            started: began,
+            ended: began,
             kept: false,
             address: None,
             other: None,

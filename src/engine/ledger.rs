@@ -85,8 +85,8 @@ pub enum Effect {
     Deferred(Uuid, Instant),
     /// This probe has its outcome.
     Settled(Uuid),
-    /// A message came for a probe that had its outcome: its record is another now.
-    Revised(Uuid),
+    /// A message came for a probe that had its outcome: its record is another now. Whether its outcome is, too.
+    Revised(Uuid, bool),
     /// A message of a probe that is not here: of another run, or of one that was forgotten.
     Unknown(Box<Sighting>),
 }
@@ -360,20 +360,20 @@ impl Ledger {
             effects.push(Effect::Unknown(sighting));
             return;
         };
-        match sighting.recognised.kind {
+        let is_new = match sighting.recognised.kind {
             Kind::Reply => return,
             Kind::Report => {
                 let Some(bounce) = evidence::bounce(&sighting.raw) else {
                     return;
                 };
                 // A later word of a delay does not take a failure back.
-                if flight
-                    .bounce
-                    .as_ref()
-                    .is_none_or(|known| known.action != "failed")
-                {
+                let known = flight.bounce.as_ref();
+                let is_news =
+                    known.is_none_or(|known| known.action != "failed" && *known != bounce);
+                if is_news {
                     flight.bounce = Some(bounce);
                 }
+                is_news
             }
             Kind::Mail => {
                 if sighting.place.mailbox != flight.route.mailbox.name {
@@ -386,19 +386,23 @@ impl Ledger {
                 };
                 let copy = evidence::copy(&sighting, &draft, &flight.manifest, settings);
                 let known = |known: &Copy| known.folder == copy.folder && known.uid == copy.uid;
-                if !flight.copies.iter().any(known) {
+                let is_new = !flight.copies.iter().any(known);
+                if is_new {
                     flight.copies.push(copy);
                     flight.copies.sort_by_key(|copy| copy.seen.mono);
                 }
+                is_new
             }
-        }
+        };
         effects.push(Effect::Dispose(id, sighting.place));
-        if matches!(flight.stage, Stage::Settled(_)) {
-            let after = self.judgement(id);
-            if let Some(flight) = self.flights.get_mut(&id).filter(|_| before != after) {
+        if self.is_judged(id) {
+            let is_another = before != self.judgement(id);
+            if let Some(flight) = self.flights.get_mut(&id).filter(|_| is_another) {
                 flight.revised = Some(now.wall);
             }
-            effects.push(Effect::Revised(id));
+            if is_new {
+                effects.push(Effect::Revised(id, is_another));
+            }
         } else {
             self.settle_if_seen(id, effects);
         }
@@ -519,8 +523,12 @@ impl Ledger {
         effects.extend(waited.into_iter().map(Effect::Settled));
     }
 
-    /// Whether a probe is here and has no outcome yet.
-    pub fn is_open(&self, id: Uuid) -> bool {
+    /// What a harmful probe's outcome is worth is known when its control's is.
+    fn awaits_control(&self, flight: &Flight) -> bool {
+        flight.control.is_some_and(|control| self.is_open(control))
+    }
+
+    fn is_open(&self, id: Uuid) -> bool {
         self.flights
             .get(&id)
             .is_some_and(|flight| !matches!(flight.stage, Stage::Settled(_)))

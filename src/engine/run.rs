@@ -241,7 +241,7 @@ impl Run<'_> {
                 }
                 Effect::Dispose(_, place) => self.traffic.dispose(place),
                 // The records are made when the run is over, and what others sent is not ours to touch.
-                Effect::Revised(_) | Effect::Unknown(_) => {}
+                Effect::Revised(..) | Effect::Unknown(_) => {}
                 Effect::Accepted(id) => {
                     tracing::debug!(%id, "accepted by the gateway");
                     self.tell(Progress::Accepted(id));

@@ -12,7 +12,7 @@ use super::state::{State, TestKey};
 /// One failure of one test from its beginning to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Incident {
-    /// The id of the probe that failed first.
+    /// The id of the probe that failed first; of a leak that was found when it was over, one of its own.
     #[schemars(with = "String", extend("format" = "uuid"))]
     pub id: Uuid,
     /// What fails.

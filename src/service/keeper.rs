@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::clock::Stamp;
 use crate::probe::facts::Sighting;
-use crate::store::{Recalled, Retention, Write, Writer};
+use crate::store::{Recalled, Retention, StoreError, Write, Writer};
 
 /// So many writes go into one transaction.
 const BATCH: usize = 500;
@@ -26,8 +26,8 @@ const UPKEEP: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 pub(super) enum Order<T> {
     /// Keep these, all or none; then tell.
     Keep(Vec<Write>, Vec<T>),
-    /// What is known of the probe that this message belongs to, and of its control? The number is given back.
-    Recall(Uuid, Box<Sighting>, u32),
+    /// What is known of the probe that this message belongs to, and of its control?
+    Recall(Uuid, Box<Sighting>),
     /// Others are to be kept from now on for so long.
     Retain(Retention),
 }
@@ -42,7 +42,7 @@ pub(super) enum Kept<T> {
     /// It was let go of, because too much was waiting.
     Lost(T),
     /// What is known of a message's probe, and of the one that its verdict depends on.
-    Recalled(Box<Sighting>, u32, Option<Box<Found>>),
+    Recalled(Box<Sighting>, Option<Box<Found>>),
     /// The history cannot be written, or can be again.
     Trouble(Option<String>),
     /// So many writes wait in memory; so many were let go of.
@@ -70,6 +70,8 @@ pub(super) struct Keeper<T> {
     kept: mpsc::UnboundedSender<Kept<T>>,
     retention: Retention,
     held: VecDeque<Held<T>>,
+    /// Questions that cannot be answered before what is held is kept: they may be about that.
+    asked: Vec<(Uuid, Box<Sighting>)>,
     lost: u64,
     /// When to try again, and how long to wait after that.
     trouble: Option<(Instant, Duration)>,
@@ -89,6 +91,7 @@ impl<T: Clone> Keeper<T> {
             kept,
             retention,
             held: VecDeque::new(),
+            asked: Vec::new(),
             lost: 0,
             trouble: None,
             upkeep: Instant::from_std(Stamp::now().mono) + UPKEEP.0,
@@ -149,32 +152,43 @@ impl<T: Clone> Keeper<T> {
                 then,
                 told: false,
             }),
-            Order::Recall(id, sighting, from) => {
-                if self.trouble.is_none() && !self.held.is_empty() {
-                    // It may be about what is not kept yet.
+            Order::Recall(id, sighting) => {
+                self.asked.push((id, sighting));
+                if self.trouble.is_none() {
                     self.commit().await;
                 }
-                let found = self.recall(id).await;
-                self.tell(Kept::Recalled(sighting, from, found.map(Box::new)));
             }
             Order::Retain(retention) => self.retention = retention,
         }
     }
 
-    async fn recall(&mut self, id: Uuid) -> Option<Found> {
-        let recalled = self.writer.recall(id).await;
-        let probe = recalled
-            .inspect_err(|error| tracing::warn!("{}", said(error)))
-            .ok()??;
+    /// Answers what was asked. What cannot be read now is asked for again later: a message of a probe that only seems to be
+    /// unknown would be taken for a leftover.
+    async fn answer(&mut self) {
+        for (id, sighting) in std::mem::take(&mut self.asked) {
+            match self.recall(id).await {
+                Ok(found) => self.tell(Kept::Recalled(sighting, found.map(Box::new))),
+                Err(error) => {
+                    tracing::warn!("{}", said(&error));
+                    self.asked.push((id, sighting));
+                }
+            }
+        }
+    }
+
+    async fn recall(&mut self, id: Uuid) -> Result<Option<Found>, StoreError> {
+        let Some(probe) = self.writer.recall(id).await? else {
+            return Ok(None);
+        };
         let control = probe.kept.as_deref().and_then(control_of);
         let control = match control {
             Some(id) => {
-                let recalled = self.writer.recall(id).await.ok().flatten();
+                let recalled = self.writer.recall(id).await?;
                 recalled.map(|recalled| (id, recalled))
             }
             None => None,
         };
-        Some(Found { probe, control })
+        Ok(Some(Found { probe, control }))
     }
 
     /// Commits what waits, the oldest first.
@@ -208,12 +222,17 @@ impl<T: Clone> Keeper<T> {
                     if self.trouble.is_none() {
                         tracing::error!("{what}: what happens meanwhile waits in memory");
                         self.tell(Kept::Trouble(Some(what)));
+                    } else {
+                        tracing::warn!("still not written: {what}");
                     }
                     self.trouble = Some((now + pause, (pause * 2).min(AGAIN.1)));
                     self.hold();
                     break;
                 }
             }
+        }
+        if self.held.is_empty() {
+            self.answer().await;
         }
         self.tell(Kept::Waiting(self.held.len(), self.lost));
     }
@@ -245,6 +264,7 @@ impl<T: Clone> Keeper<T> {
     /// One step of upkeep, in a pause between others' writes.
     async fn keep_up(&mut self) {
         let now = Stamp::now();
+        self.answer().await;
         let reckoned = self.writer.reckon(now.wall).await;
         let did = match reckoned {
             Ok(true) => Ok(true),

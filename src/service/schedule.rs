@@ -8,6 +8,7 @@
 
 mod grid;
 mod line;
+mod start;
 #[cfg(test)]
 mod tests;
 
@@ -16,14 +17,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::clock::Stamp;
 use crate::config::plan::Watch;
 use crate::probe::name::RouteName;
 use grid::jump;
-use line::{Lane, Point, keys};
+use line::{Lane, Point};
+use start::keys;
+pub use start::{LineKey, Mood, Past, Start};
 
 /// So many starts at most are looked at one by one, of all lines together, to count those that were missed.
 const LOOKED_AT: usize = 100_000;
@@ -31,58 +32,6 @@ const LOOKED_AT: usize = 100_000;
 const DRIFT: Duration = Duration::from_secs(1);
 /// Where a calendar rules, the wall clock is looked at so often: nobody says when it is set.
 const LOOK: Duration = Duration::from_secs(30);
-
-/// A line of a route, by a name that outlives restarts, and changes of the config that do not touch its timing.
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-pub struct LineKey {
-    /// The route.
-    pub route: RouteName,
-    /// Its timing, such as `every 15m`, in words that tell it from the route's other lines.
-    pub line: String,
-}
-
-/// How a route is, as far as the times of its tests depend on it.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mood {
-    /// Nothing fails.
-    #[default]
-    Well,
-    /// Something fails, from the first failure on.
-    Failing,
-    /// Something fails, and nobody is told any more.
-    Lost,
-}
-
-/// What an earlier run left behind.
-#[derive(Clone, Debug, Default)]
-pub struct Past {
-    /// When each line was due last.
-    pub last: BTreeMap<LineKey, Timestamp>,
-    /// Routes that somebody paused.
-    pub paused: BTreeSet<RouteName>,
-}
-
-/// Tests that are to be started now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// The line; what [`Past::last`] is kept under.
-    pub key: LineKey,
-    /// The line's place in its route's watch.
-    pub line: usize,
-    /// The route's tests, by their place there.
-    pub tests: Vec<usize>,
-    /// When exactly it was due.
-    pub due: Stamp,
-    /// Starts of this line that were missed since the one before it.
-    pub missed: u32,
-    /// Somebody asked for it. It is none of the schedule's, and not to be kept as the line's last.
-    pub is_asked: bool,
-}
 
 /// What is due when.
 #[derive(Clone, Debug)]

@@ -157,6 +157,16 @@ impl Bed {
         self.lab.control.command(command).unwrap();
     }
 
+    /// Whether the lab has delivered all that it has taken.
+    pub(crate) fn is_all_delivered(&self) -> bool {
+        let status = self.lab.control.command("status").unwrap();
+        let number = |name: &str| {
+            let rest = status.split_once(name).unwrap().1;
+            rest.split(',').next().unwrap().trim().to_owned()
+        };
+        number("accepted") == number("delivered")
+    }
+
     pub(crate) fn letterbox(&self) -> Letterbox {
         Letterbox::open(self.lab.imap)
     }

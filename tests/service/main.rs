@@ -14,5 +14,9 @@ mod post;
 mod robin;
 mod wire;
 
+mod absence;
+mod ending;
 mod endurance;
 mod kills;
+mod load;
+mod trouble;

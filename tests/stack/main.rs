@@ -35,3 +35,4 @@ mod pop3;
 mod reports;
 mod round_trip;
 mod secrets;
+mod service;

@@ -24,12 +24,20 @@ impl Ledger {
         }
     }
 
+    /// Whether a probe has its outcome, and what that is worth is known, too.
+    pub fn is_judged(&self, id: Uuid) -> bool {
+        self.flights.get(&id).is_some_and(|flight| {
+            matches!(flight.stage, Stage::Settled(_)) && !self.awaits_control(flight)
+        })
+    }
+
     /// Whether a probe is here, settled or not.
     pub fn knows(&self, id: Uuid) -> bool {
         self.flights.contains_key(&id)
     }
 
-    /// Takes up a probe that was put away; one that has its outcome waits here for what a late message changes.
+    /// Takes up a probe that was put away; one that has its outcome waits here for its control, or for what a late message
+    /// changes.
     pub fn restore(
         &mut self,
         id: Uuid,
@@ -43,6 +51,10 @@ impl Ledger {
         let mut flight = Flight::restore(id, kept, who, now)?;
         self.join(id, flight.cycle);
         if let Stage::Settled(_) = flight.stage {
+            let control = flight.control.filter(|control| self.is_open(*control));
+            if let Some(control) = control {
+                self.waiting.entry(control).or_default().push(id);
+            }
             self.flights.insert(id, flight);
             return Ok(());
         }

@@ -80,7 +80,7 @@ impl World {
                 Effect::Dispose(..) => self.disposed += 1,
                 Effect::Accepted(_)
                 | Effect::Deferred(..)
-                | Effect::Revised(_)
+                | Effect::Revised(..)
                 | Effect::Unknown(_) => {}
                 Effect::Settled(id) => self.settled.push(id),
             }

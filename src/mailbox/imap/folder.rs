@@ -188,19 +188,16 @@ impl Folder {
         Ok(something)
     }
 
-    /// Reads a batch of older messages of the selected folder, `skipped` from its end on, and tells of those that are of our
-    /// own instance. How many of the batch are left where they are; `None`: there are no older ones.
+    /// Reads a batch of older messages of the selected folder, up to the sequence number `end`, and tells of those that are of
+    /// our own instance. Where to go on, and how many were others' or known; `None`: there are no older ones.
     pub(super) async fn read_back(
         &mut self,
         session: &mut Session,
         (signer, wires): (&Signer, &Wires),
-        (status, skipped): (FolderStatus, u32),
+        end: u32,
         begun: Stamp,
-    ) -> Result<Option<u32>, ImapError> {
-        let (Some(cursor), Some(end)) = (
-            self.cursor,
-            status.exists.checked_sub(skipped).filter(|end| *end > 0),
-        ) else {
+    ) -> Result<Option<(u32, u32)>, ImapError> {
+        let Some(cursor) = self.cursor.filter(|_| end > 0) else {
             return Ok(None);
         };
         let begin = end.saturating_sub(SWEPT - 1).max(1);
@@ -239,7 +236,7 @@ impl Folder {
         let told = ours.iter().map(|(header, _)| (cursor.validity, header.uid));
         self.recalled.extend(told);
         let told = u32::try_from(ours.len()).unwrap_or(u32::MAX);
-        Ok(Some((end - begin + 1).saturating_sub(told)))
+        Ok(Some((begin - 1, (end - begin + 1).saturating_sub(told))))
     }
 
     /// The whole message decides: the header alone shows neither what is intact nor a tag that only the body carries.

@@ -121,8 +121,10 @@ struct Back {
     again: Option<Instant>,
     /// The folder to go on with.
     folder: usize,
-    /// So many of its newest messages were passed.
-    skipped: u32,
+    /// The sequence number that is next: what is removed behind it does not move it. `None`: the newest.
+    next: Option<u32>,
+    /// So many messages that are not ours were passed.
+    passed: u32,
 }
 
 impl Watcher {
@@ -281,18 +283,17 @@ impl Watcher {
             return Ok(false);
         };
         let status = session.select(&folder.name).await?;
-        let left = folder
-            .read_back(
-                session,
-                (&self.signer, &self.wires),
-                (status, self.back.skipped),
-                begun,
-            )
+        let end = self.back.next.unwrap_or(status.exists).min(status.exists);
+        let read = folder
+            .read_back(session, (&self.signer, &self.wires), end, begun)
             .await?;
-        self.back.skipped += left.unwrap_or(PASSED);
-        if self.back.skipped >= PASSED {
-            self.back.folder += 1;
-            self.back.skipped = 0;
+        self.back.next = read.map(|(next, _)| next);
+        self.back.passed += read.map_or(PASSED, |(_, others)| others);
+        if self.back.passed >= PASSED {
+            self.back = Back {
+                folder: self.back.folder + 1,
+                ..Back::default()
+            };
         }
         if let Some(first) = first.filter(|first| *first != folder.name) {
             session.select(&first).await?;

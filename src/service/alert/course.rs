@@ -189,7 +189,9 @@ impl Board {
                 if let Some(incident) = &mut standing.incident {
                     incident.is_flapping = false;
                 }
-                if is_tellable && !standing.is_acknowledged() {
+                // A leak that was told just now says it all, and of what is Lost nothing more is told.
+                let is_news = standing.untold > 0 && standing.state == State::Down;
+                if is_tellable && is_news && !standing.is_acknowledged() {
                     self.tell_failure(key, Event::Failed, turn);
                 }
             }
@@ -328,32 +330,6 @@ impl Board {
                 route: key.route.clone(),
                 incident: incident.id,
             });
-        }
-    }
-}
-
-impl Standing {
-    /// From when on it is told again that it fails, if the newest result says that it does.
-    fn reminder(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
-        let is_told = self.incident.as_ref().is_some_and(|it| it.notices > 0);
-        let fails = self
-            .last
-            .as_ref()
-            .is_some_and(|last| last.verdict == Verdict::Fail);
-        let is_waiting = self.state == State::Down
-            && is_told
-            && fails
-            && self.untold > 0
-            && self.opening == Opening::Done
-            && !self.is_flapping
-            && !self.is_acknowledged();
-        if !is_waiting {
-            return None;
-        }
-        match policy.remind_every {
-            // A time in the future was noted by a clock that was set back since.
-            Some(every) => self.told_at?.min(now).checked_add(every).ok(),
-            None => (self.untold >= policy.fail_after).then_some(Timestamp::MIN),
         }
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::config::plan::Policy;
 use crate::probe::incident::Incident;
 use crate::probe::outcome::{Code, Verdict};
 use crate::probe::state::{Finding, State, TestKey};
@@ -218,7 +219,7 @@ impl Standing {
             is_flapping: false,
             depends_on: None,
             acknowledged: None,
-            recoveries: Vec::new(),
+ recoveries: Vec::new(),
         });
     }
 
@@ -259,5 +260,29 @@ impl Standing {
         let incident = self.incident.as_mut();
         let is_first = incident.is_none_or(|it| !mem::replace(&mut it.is_leak, true));
         is_first || !is_silent
+    }
+
+    /// From when on it is told again that it fails, if the newest result says that it does.
+    pub(super) fn reminder(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+        let is_told = self.incident.as_ref().is_some_and(|it| it.notices > 0);
+        let fails = self
+            .last
+            .as_ref()
+            .is_some_and(|last| last.verdict == Verdict::Fail);
+        let is_waiting = self.state == State::Down
+            && is_told
+            && fails
+            && self.untold > 0
+            && self.opening == Opening::Done
+            && !self.is_flapping
+            && !self.is_acknowledged();
+        if !is_waiting {
+            return None;
+        }
+        match policy.remind_every {
+            // A time in the future was noted by a clock that was set back since.
+            Some(every) => self.told_at?.min(now).checked_add(every).ok(),
+            None => (self.untold >= policy.fail_after).then_some(Timestamp::MIN),
+        }
     }
 }

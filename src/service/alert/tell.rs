@@ -29,12 +29,12 @@ impl Board {
         };
         incident.notices = incident.notices.saturating_add(1);
         let (event, is_last) = match event {
-            // Nothing is told of it anyway until it is steady.
-            Event::Flapping => (event, false),
             Event::Failed | Event::StillFailing if incident.notices >= most => (Event::Lost, true),
             Event::Leak => (event, incident.notices >= most),
+            // After Flapping nothing is told until it is steady: that is no reason to give it up.
             Event::Failed
             | Event::StillFailing
+            | Event::Flapping
             | Event::Lost
             | Event::Degraded
             | Event::Unknown
@@ -89,7 +89,7 @@ impl Board {
                 is_flapping: false,
                 depends_on: None,
                 acknowledged: None,
-                recoveries: Vec::new(),
+ recoveries: Vec::new(),
             }),
         };
         incident.notices = incident.notices.saturating_add(1);
@@ -224,15 +224,14 @@ impl Board {
     }
 
     fn tell(&self, notice: Notice, turn: &mut Turn) {
-        let watch = notice.route.as_ref().map(|route| self.watches.get(route));
-        let alerts = match watch {
-            Some(watch) => watch.map(|watch| watch.alerts.clone()).unwrap_or_default(),
+        let alerts = if let Some(route) = &notice.route {
+            let watch = self.watches.get(route);
+            watch.map(|watch| watch.alerts.clone()).unwrap_or_default()
+        } else {
             // What is mailrobin's own concerns everybody.
-            None => {
-                let all = self.watches.values().flat_map(|watch| &watch.alerts);
-                let all: BTreeSet<_> = all.cloned().collect();
-                all.into_iter().collect()
-            }
+            let all = self.watches.values().flat_map(|watch| &watch.alerts);
+            let all: BTreeSet<_> = all.cloned().collect();
+            all.into_iter().collect()
         };
         let facts = [
             notice.event.as_str(),

@@ -52,6 +52,8 @@ struct TakenUp {
     ledger: Ledger,
     flights: BTreeMap<Uuid, Underway>,
     writes: Vec<Write>,
+    /// Those of them that only their results had not been kept of.
+    concluded: Vec<Uuid>,
 }
 
 impl Daemon {
@@ -99,6 +101,7 @@ impl Daemon {
             generations: vec![Generation { number: 0, traffic }],
             leaving: JoinSet::new(),
             flights: taken.flights,
+            asked: BTreeMap::new(),
             groups: BTreeMap::new(),
             next_seq: earlier.last_seq + 1,
             pinging: BTreeMap::new(),
@@ -128,6 +131,9 @@ impl Daemon {
             plan,
         };
         daemon.first_steps(taken.writes, earlier.outbox, set_aside, &earlier.newest);
+        for id in taken.concluded {
+            daemon.settle(0, id, (false, true), Vec::new());
+        }
         daemon.set_heartbeat(is_well);
         Ok((daemon, reader))
     }
@@ -250,6 +256,7 @@ async fn take_up(
         ledger: Ledger::new(),
         flights: BTreeMap::new(),
         writes: Vec::new(),
+        concluded: Vec::new(),
     };
     let who = (plan, &identity.signer);
     let mut controls = BTreeSet::new();
@@ -292,6 +299,8 @@ async fn take_up(
             taken.ledger.forget(control);
         }
     }
+    let flights = taken.flights.keys().copied();
+    taken.concluded = flights.filter(|id| taken.ledger.is_judged(*id)).collect();
     let count = taken.flights.len();
     if count > 0 {
         tracing::info!(count, "probes in flight are taken up");

@@ -55,20 +55,21 @@ impl Daemon {
 
     fn start(&mut self, start: Start) {
         let name = start.key.route;
-        if self.in_flight() >= self.plan.service.max_in_flight {
-            tracing::warn!(route = %name, "not tested, as `max_in_flight` probes are under way");
-            *self.crowded_out.entry(name).or_default() += 1;
-            return;
-        }
         if let Some(ping) = self.plan.pings.get(&name) {
             let ping = Arc::clone(ping);
-            return self.speak(ping, start.due.wall);
+            if self.is_room_for(1, name) {
+                self.speak(ping, start.due.wall);
+            }
+            return;
         }
-        let Some(route) = self.plan.routes.get(&name) else {
+        let Some(route) = self.plan.routes.get(&name).map(Arc::clone) else {
             return;
         };
         let tests = start.tests.iter().filter_map(|at| route.tests.get(*at));
-        let cycle = Cycle::new(Arc::clone(route), tests.cloned().collect());
+        let cycle = Cycle::new(Arc::clone(&route), tests.cloned().collect());
+        if !self.is_room_for(cycle.tests.len(), name) {
+            return;
+        }
         let due = start.due;
         if !route.gateway.each_address && self.lists.is_empty() {
             let prospect = Prospect::whichever();
@@ -87,6 +88,17 @@ impl Daemon {
                 prospect,
             }))
         });
+    }
+
+    /// Whether so many more may be in flight. A cycle that is larger than all that may be is sent by itself.
+    fn is_room_for(&mut self, more: usize, route: RouteName) -> bool {
+        let (now, most) = (self.in_flight(), self.plan.service.max_in_flight);
+        let is_room = now == 0 || now + more <= most;
+        if !is_room {
+            tracing::warn!(%route, "not tested, as `max_in_flight` probes are under way");
+            *self.crowded_out.entry(route).or_default() += 1;
+        }
+        is_room
     }
 
     /// Speaks to a server, to each of its addresses where that is wanted.
@@ -236,14 +248,17 @@ impl Daemon {
                     places.push((id, Then::Dispose(number, place)));
                 }
                 Effect::Accepted(id) | Effect::Deferred(id, _) => further.push(id),
-                Effect::Settled(id) => settled.push((id, false)),
-                Effect::Revised(id) => settled.push((id, true)),
+                Effect::Settled(id) => settled.push((id, (false, true))),
+                Effect::Revised(id, is_another) => settled.push((id, (true, is_another))),
                 Effect::Unknown(sighting) => self.ask(number, sighting),
             }
         }
         further.sort_unstable();
         further.dedup();
-        further.retain(|id| !self.is_settled(number, *id));
+        further.retain(|id| !settled.iter().any(|(done, _)| done == id));
+        // What has its result is kept with that.
+        let ledger = self.generation(number).map(|it| &it.traffic.ledger);
+        further.retain(|id| ledger.is_some_and(|ledger| !ledger.is_judged(*id)));
         let mut writes = Vec::new();
         for id in further {
             let seq = self.flights.get(&id).map(|underway| underway.seq);
@@ -257,10 +272,10 @@ impl Daemon {
             .partition(|(id, _)| settled.iter().any(|(done, _)| done == id));
         submits.extend(of_others.into_iter().map(|(_, then)| then));
         self.keep(writes, submits);
-        for (id, is_revision) in settled {
+        for (id, how) in settled {
             let own = of_settled.iter().filter(|(of, _)| *of == id);
             let then = own.map(|(_, then)| then.clone()).collect();
-            self.settle(number, id, is_revision, then);
+            self.settle(number, id, how, then);
         }
     }
 
@@ -271,14 +286,14 @@ impl Daemon {
         serde_json::to_vec(&kept).ok()
     }
 
-    /// Whether a probe has its outcome; one that is not here has.
-    fn is_settled(&mut self, number: u32, id: Uuid) -> bool {
-        self.generation(number)
-            .is_none_or(|generation| !generation.traffic.ledger.is_open(id))
-    }
-
-    /// A probe has its outcome, or another than before.
-    fn settle(&mut self, number: u32, id: Uuid, is_revision: bool, then: Vec<Then>) {
+    /// A probe has its outcome, or a record that is another than before; if that comes to nothing else, it is no result.
+    pub(super) fn settle(
+        &mut self,
+        number: u32,
+        id: Uuid,
+        (is_revision, counts): (bool, bool),
+        then: Vec<Then>,
+    ) {
         let instance = self.identity.instance.clone();
         let kept = self.put_away(number, id);
         let Some(generation) = self.generation(number) else {
@@ -290,7 +305,7 @@ impl Daemon {
         let known = underway.map(|underway| (underway.seq, underway.group));
         if let (Some(record), Some((seq, group))) = (record, known) {
             let group = group.filter(|_| !is_revision);
-            self.result(record, (seq, group), kept, then, is_revision);
+            self.result(record, (seq, group), kept, then, (is_revision, counts));
         }
         for id in gone {
             self.flights.remove(&id);
@@ -304,7 +319,7 @@ impl Daemon {
         (seq, group): (u64, Option<u64>),
         kept: Option<Vec<u8>>,
         then: Vec<Then>,
-        is_revision: bool,
+        (is_revision, counts): (bool, bool),
     ) {
         let Record {
             id,
@@ -330,8 +345,6 @@ impl Daemon {
             code: record.code,
             reason: record.reason.clone(),
         };
-        // A copy more, or a later one, that changes nothing is no result.
-        let counts = !is_revision || record.revised_at.is_some();
         let finding = if counts {
             self.of_group(group, finding)
         } else {
@@ -385,11 +398,12 @@ impl Daemon {
         }
         for record in records {
             let seq = self.seq();
-            self.result(record, (seq, group), None, Vec::new(), false);
+            self.result(record, (seq, group), None, Vec::new(), (false, true));
         }
     }
 
-    /// A message of a probe that the ledger does not hold: the store may know it.
+    /// A message of a probe that the ledger does not hold: the store may know it. What it says of one message is taken in
+    /// before it is asked about the next of the same probe, or the second would undo what the first has changed.
     fn ask(&mut self, number: u32, sighting: Box<Sighting>) {
         let Some(tag) = sighting.recognised.tag else {
             return;
@@ -397,21 +411,51 @@ impl Daemon {
         let is_ours = tag.instance() == self.identity.signer.instance();
         let id = tag.id();
         let is_elsewhere = |it: &super::Generation| it.traffic.ledger.knows(id);
-        if is_ours && !self.generations.iter().any(is_elsewhere) {
-            // The keeper lives as long as we do.
-            let _ = self.orders.send(Order::Recall(id, sighting, number));
+        if !is_ours || self.generations.iter().any(is_elsewhere) {
+            return;
         }
+        if let Some((_, more)) = self.asked.get_mut(&id) {
+            more.push((number, sighting));
+            return;
+        }
+        self.asked.insert(id, (number, Vec::new()));
+        // The keeper lives as long as we do.
+        let _ = self.orders.send(Order::Recall(id, sighting));
     }
 
     /// What the store knows of a message's probe.
-    fn recalled(&mut self, sighting: Box<Sighting>, number: u32, found: Option<Found>) {
+    fn recalled(&mut self, sighting: Box<Sighting>, found: Option<Found>) {
         let Some(tag) = sighting.recognised.tag else {
             return;
         };
-        let Some(found) = found else {
-            return self.leftover(number, tag, &sighting);
-        };
         let id = tag.id();
+        let Some((number, more)) = self.asked.remove(&id) else {
+            return;
+        };
+        match found {
+            Some(found) => self.known(number, id, sighting, found),
+            None => self.leftover(number, tag, &sighting),
+        }
+        for (number, sighting) in more {
+            let knows = |it: &mut super::Generation| it.traffic.ledger.knows(id);
+            if self.generation(number).is_some_and(knows) {
+                self.sighted(number, sighting);
+            } else {
+                self.ask(number, sighting);
+            }
+        }
+    }
+
+    /// Takes in a message of a probe that the ledger holds.
+    fn sighted(&mut self, number: u32, sighting: Box<Sighting>) {
+        if let Some(generation) = self.generation(number) {
+            let effects = generation.traffic.step(Event::Sighted(sighting));
+            self.carry_out(number, effects, None);
+        }
+    }
+
+    /// A message of a probe of the history: its record may be another now.
+    fn known(&mut self, number: u32, id: Uuid, sighting: Box<Sighting>, found: Found) {
         let Recalled {
             seq,
             is_settled,
@@ -438,17 +482,14 @@ impl Daemon {
         if ledger.restore(id, kept, (&plan, &signer), now).is_err() {
             return;
         }
-        let mut helpers = Vec::new();
         if let Some((control, recalled)) = found.control
             && let Some(kept) = recalled.kept
             && let Ok(kept) = serde_json::from_slice(&kept)
             && !ledger.knows(control)
             && ledger.restore(control, kept, (&plan, &signer), now).is_ok()
         {
-            helpers.push(control);
-        }
-        for helper in &helpers {
-            ledger.forget(*helper);
+            // It has its outcome, and is only needed by this one.
+            ledger.forget(control);
         }
         self.flights.entry(id).or_insert(Underway {
             seq,
@@ -456,17 +497,12 @@ impl Daemon {
             submission: None,
             group: None,
         });
+        self.sighted(number, sighting);
         let Some(generation) = self.generation(number) else {
             return;
         };
-        let effects = generation.traffic.step(Event::Sighted(sighting));
-        let is_silent = effects.is_empty();
-        self.carry_out(number, effects, None);
-        if is_silent && let Some(generation) = self.generation(number) {
-            let gone = generation.traffic.ledger.forget(id);
-            for id in gone {
-                self.flights.remove(&id);
-            }
+        for id in generation.traffic.ledger.forget(id) {
+            self.flights.remove(&id);
         }
     }
 
@@ -493,9 +529,7 @@ impl Daemon {
                     tracing::warn!(mailbox = %place.mailbox, "a copy stays, as its sighting could not be kept");
                 }
             }
-            Kept::Recalled(sighting, number, found) => {
-                self.recalled(sighting, number, found.map(|found| *found));
-            }
+            Kept::Recalled(sighting, found) => self.recalled(sighting, found.map(|found| *found)),
             Kept::Trouble(problem) => self.store_trouble(problem),
             Kept::Waiting(waiting, lost) => {
                 self.store.waiting = waiting;

@@ -36,7 +36,7 @@ use crate::engine::blocklists::Blocklists;
 use crate::engine::mint::Mint;
 use crate::engine::order::Identity;
 use crate::engine::traffic::{Happened, Traffic};
-use crate::probe::facts::Place;
+use crate::probe::facts::{Place, Sighting};
 use crate::probe::name::{AlertName, MailboxName, RouteName};
 use crate::probe::notice::Notice;
 use crate::probe::state::{Finding, TestKey};
@@ -127,6 +127,9 @@ enum Errand {
     Recovered(tell::Recovered),
 }
 
+/// The generation that a message was seen by which the store is asked about, and what was seen of the same probe meanwhile.
+type Asked = (u32, Vec<(u32, Box<Sighting>)>);
+
 /// A channel that notices go out by.
 struct Channel {
     letters: mpsc::Sender<Letter>,
@@ -149,6 +152,8 @@ pub struct Daemon {
     generations: Vec<Generation>,
     leaving: JoinSet<()>,
     flights: BTreeMap<Uuid, Underway>,
+    /// Probes that the history is asked for, with further messages of theirs and the generations that saw them.
+    asked: BTreeMap<Uuid, Asked>,
     groups: BTreeMap<u64, Group>,
     next_seq: u64,
     /// Pings under way, by route.

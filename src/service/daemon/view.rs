@@ -221,7 +221,10 @@ impl Daemon {
             TestView {
                 test: key.test.to_string(),
                 state: standing.map(|it| it.state).unwrap_or_default(),
-                since: standing.map(|it| it.since),
+                // One that has never changed has no time.
+                since: standing
+                    .map(|it| it.since)
+                    .filter(|since| *since != Timestamp::UNIX_EPOCH),
                 failures: standing.map(|it| it.failures.count).unwrap_or_default(),
                 last: self.last.get(&key).map(|(_, last)| last.clone()),
             }

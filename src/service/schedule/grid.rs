@@ -36,7 +36,7 @@ impl Grid {
     pub(super) fn after(self, moment: Instant) -> Instant {
         match moment.checked_duration_since(self.anchor) {
             None => self.anchor,
-            Some(past) => moment + (self.period - remainder(past, self.period)),
+            Some(past) => moment + self.period.saturating_sub(remainder(past, self.period)),
         }
     }
 
@@ -44,7 +44,7 @@ impl Grid {
     pub(super) fn further(self, from: Instant, until: Instant) -> (u64, Instant) {
         let past = until.saturating_duration_since(from);
         let count = past.as_nanos() / self.period.as_nanos().max(1);
-        let last = from + (past - remainder(past, self.period));
+        let last = from + past.saturating_sub(remainder(past, self.period));
         (u64::try_from(count).unwrap_or(u64::MAX), last)
     }
 }

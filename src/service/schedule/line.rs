@@ -9,8 +9,6 @@ use super::grid::{Grid, Phase, mono_at, spread};
 use super::{LineKey, Mood};
 use crate::clock::Stamp;
 use crate::config::plan::{Cron, Line, Timing, Watch};
-use crate::config::value::written;
-use crate::probe::name::RouteName;
 
 /// A line that never ran does so within this time.
 const FIRST: Duration = Duration::from_mins(1);
@@ -53,6 +51,16 @@ enum Instead {
     Always(Grid),
 }
 
+impl Instead {
+    /// What tells it from others, wherever its grid was placed.
+    fn rule(self) -> (bool, Duration) {
+        match self {
+            Self::Sooner(grid) => (false, grid.period()),
+            Self::Always(grid) => (true, grid.period()),
+        }
+    }
+}
+
 /// One nominal start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Point {
@@ -72,11 +80,15 @@ impl Lane {
         };
         let (own, first) = match &line.timing {
             Timing::Every(period) => {
-                let first = now.mono + spread(hash(1), FIRST.min(*period));
-                (
-                    Own::Every(Grid::placed(*period, hash(0), now)),
-                    last.is_none().then_some(first),
-                )
+                let grid = Grid::placed(*period, hash(0), now);
+                let within = FIRST.min(*period);
+                let soon = grid.after(now.mono);
+                let first = if soon <= now.mono + within {
+                    soon
+                } else {
+                    now.mono + spread(hash(1), within)
+                };
+                (Own::Every(grid), last.is_none().then_some(first))
             }
             // A calendar says when, and may mean to say when not: it is waited for the first time too.
             Timing::Cron(cron) => (
@@ -152,20 +164,11 @@ impl Lane {
                 .map(|period| Instead::Always(grid(period)))
                 .or_else(down),
         };
-        let is_same = match (self.instead, instead) {
-            (None, None) => true,
-            (Some(Instead::Sooner(old)), Some(Instead::Sooner(new)))
-            | (Some(Instead::Always(old)), Some(Instead::Always(new))) => {
-                old.period() == new.period()
-            }
-            (None, Some(_)) | (Some(_), None) => false,
-            (Some(Instead::Sooner(_)), Some(Instead::Always(_)))
-            | (Some(Instead::Always(_)), Some(Instead::Sooner(_))) => false,
-        };
-        if !is_same {
+        let is_changed = self.instead.map(Instead::rule) != instead.map(Instead::rule);
+        if is_changed {
             self.instead = instead;
         }
-        !is_same
+        is_changed
     }
 
     /// The first start after a moment, by what both clocks said at `origin`.
@@ -316,35 +319,4 @@ impl Point {
             Self::on(self.due.mono, origin)
         }
     }
-}
-
-/// A name for each of a route's lines that stays the same as long as its timing does, and over restarts.
-pub(super) fn keys(route: &RouteName, watch: &Watch) -> Vec<LineKey> {
-    let mut keys: Vec<LineKey> = Vec::with_capacity(watch.lines.len());
-    for line in &watch.lines {
-        let timing = match &line.timing {
-            Timing::Every(period) => format!("every {}", written(*period)),
-            Timing::Cron(cron) => {
-                let zone = cron.zone().iana_name().unwrap_or("local");
-                format!("cron {cron} {zone}")
-            }
-        };
-        let name = if line.is_harmless {
-            timing
-        } else {
-            format!("{timing} harmful")
-        };
-        let numbered = |number: u32| match number {
-            1 => name.clone(),
-            number => format!("{name} #{number}"),
-        };
-        let free = (1..)
-            .map(numbered)
-            .find(|name| keys.iter().all(|key| key.line != *name));
-        keys.push(LineKey {
-            route: route.clone(),
-            line: free.unwrap_or(name),
-        });
-    }
-    keys
 }
