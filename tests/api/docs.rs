@@ -59,13 +59,13 @@ async fn the_commands_of_the_page_do_what_it_says() {
                     let (name, value) = header.split_once(": ").unwrap();
                     headers.push((name.to_owned(), value.to_owned()));
                 }
-                "-d" => words.next().unwrap().clone_into(&mut body),
+                "-d" => body.push_str(words.next().unwrap()),
                 url => {
                     path = Some(
                         url.strip_prefix("http://127.0.0.1:9725")
                             .unwrap()
                             .to_owned(),
-                    )
+                    );
                 }
             }
         }

@@ -11,12 +11,14 @@
 mod act;
 mod command;
 mod docs;
+mod gauges;
 mod guard;
 mod history;
 mod hostile;
 mod look;
 mod metrics;
 mod openmetrics;
+mod places;
 mod stage;
 #[cfg(feature = "lab")]
 mod tls;

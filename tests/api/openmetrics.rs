@@ -37,10 +37,11 @@ fn suffixes(kind: &str) -> &'static [&'static str] {
 /// The families of a text, by their names.
 #[track_caller]
 pub(crate) fn read(text: &str) -> BTreeMap<String, Family> {
-    let body = text.strip_suffix("# EOF\n").expect("it ends with # EOF");
+    let body = text
+        .strip_suffix("# EOF\n")
+        .unwrap_or_else(|| panic!("it does not end with # EOF"));
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     let mut current = String::new();
-    let mut order = Vec::new();
     for line in body.lines() {
         assert!(!line.is_empty() && line.trim() == line, "{line:?}");
         if let Some(comment) = line.strip_prefix("# ") {
@@ -51,8 +52,7 @@ pub(crate) fn read(text: &str) -> BTreeMap<String, Family> {
                     !families.contains_key(name),
                     "{name} is interleaved with others"
                 );
-                current = name.to_owned();
-                order.push(current.clone());
+                name.clone_into(&mut current);
             }
             let family = families.entry(current.clone()).or_default();
             assert!(
@@ -162,12 +162,9 @@ fn buckets(name: &str, samples: &[(String, BTreeMap<String, String>, f64)]) {
 
 /// `name{label="value",…} 1.0`
 fn sample(line: &str) -> (String, BTreeMap<String, String>, f64) {
-    let (name, mut rest) = match line.split_once('{') {
-        Some((name, rest)) => (name, rest),
-        None => {
-            let (name, value) = line.split_once(' ').unwrap();
-            return (name.to_owned(), BTreeMap::new(), value.parse().unwrap());
-        }
+    let Some((name, mut rest)) = line.split_once('{') else {
+        let (name, value) = line.split_once(' ').unwrap();
+        return (name.to_owned(), BTreeMap::new(), value.parse().unwrap());
     };
     let mut labels = BTreeMap::new();
     loop {

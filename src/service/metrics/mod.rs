@@ -1,6 +1,7 @@
 //! What Prometheus is told (`OpenMetrics` 1.0): what happened is counted as it happens, what is so is taken from a
 //! [`Snapshot`] at each scrape. So no gauge ever keeps an old value. `docs/metrics.md` lists all of it.
 
+mod counted;
 mod endpoints;
 mod series;
 mod view;
@@ -16,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use counted::{Counted, is_changed};
 use endpoints::Endpoints;
 use series::{OfDelivery, OfPhase, OfResult, OfRoute, OfTest, Series};
 
@@ -284,47 +286,6 @@ impl Metrics {
         self.endpoints
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a record tells of copies.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counted {
-    came: bool,
-    late: bool,
-    duplicates: usize,
-}
-
-impl Counted {
-    fn of(record: &Record) -> Self {
-        Self {
-            came: record.round_trip_ms.is_some(),
-            late: record.late,
-            duplicates: record.duplicates,
-        }
-    }
-
-    /// What it told before its newest copy came: nothing, if that is the only one.
-    fn but_for_one(record: &Record) -> Self {
-        match record.duplicates.checked_sub(1) {
-            Some(duplicates) => Self {
-                duplicates,
-                ..Self::of(record)
-            },
-            None => Self::default(),
-        }
-    }
-}
-
-/// Whether the newest copy changed what a probe came to. Where nobody knows what that was, the record tells: it was changed
-/// when that copy was seen, or by an earlier one.
-fn is_changed(before: Option<&Record>, record: &Record) -> bool {
-    let came_to = |record: &Record| (record.outcome, record.verdict, record.code);
-    match before {
-        Some(before) => came_to(before) != came_to(record),
-        None => record
-            .revised_at
-            .is_some_and(|at| record.copies.iter().all(|copy| copy.seen_at <= at)),
     }
 }
 
