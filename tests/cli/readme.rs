@@ -52,10 +52,10 @@ fn its_config_is_valid_and_nothing_in_it_is_unwise() {
     assert!(!configs.is_empty());
     for config in &configs {
         // Tests alone belong to the route that stands last in the first, and what is to be added to a config has no route.
-        let whole = if !config.contains("[routes.") {
-            format!("{}\n{config}", configs[0])
-        } else {
+        let whole = if config.contains("[routes.") {
             config.clone()
+        } else {
+            format!("{}\n{config}", configs[0])
         };
         let bed = Bed::with(&whole);
         let check = bed.run(&["config", "check"]);
