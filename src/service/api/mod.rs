@@ -1,7 +1,7 @@
 //! Where the service can be asked: metrics, health checks, what it sees, its history; and where it can be told what to do.
 //!
 //! It answers from [`Snapshot`](super::status::Snapshot)s that it asks the service's loop for by
-//! [`Command`](super::status::Command), and from the history; it knows nothing by itself and decides nothing.
+//! [`Command`], and from the history; it knows nothing by itself and decides nothing.
 //!
 //! ```text
 //! TCP ─► serve: bounds, TLS ─► guard: whose host, whose token ─► look | probes | act ─► desk ─► the loop, the history

@@ -43,7 +43,7 @@ pub enum Report {
     },
 }
 
-/// Delivers to one channel what comes in, in the order of [`Queue`], until it is told to stop, or until nobody can send
+/// Delivers to one channel what comes in, in the order of its queue, until it is told to stop, or until nobody can send
 /// any more and all is delivered. A try that is under way when it is told to stop is broken off: what was not reported
 /// is still owed.
 ///
