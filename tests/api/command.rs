@@ -169,7 +169,7 @@ async fn a_person_reads_each_route_and_what_is_open() {
                         acknowledged by ada 10m ago: the scanner is being restarted
 
     UP        inbound   for 3d · plain delivered in 812 ms, 2m ago
-              24 h 100%, 815 ms / 815 ms   7 d 80%, 815 ms / 815 ms   30 d 80%, 815 ms / 815 ms
+              24 h 100%, 813 ms / 813 ms   7 d 80%, 813 ms / 813 ms   30 d 80%, 813 ms / 813 ms
 
     DEGRADED  outbound  for 3h · in maintenance · 1 not started in time · plain delivered in 2m 30s, 9m ago: came back after 2m 30s, slower than 2m; 2m 28s of it at transit [slow]
 

@@ -88,7 +88,7 @@ pub fn named(text: &str, zone: &TimeZone) -> Option<Span> {
 pub fn parts(span: Span, unit: Unit, zone: &TimeZone) -> Vec<(Date, Span)> {
     let mut parts = Vec::new();
     let mut first = unit.first(span.from.to_zoned(zone.clone()).date());
-    while begin(first, zone) < span.to {
+    while span.from < span.to && begin(first, zone) < span.to {
         let next = unit.next(first);
         let part = Span {
             from: begin(first, zone).max(span.from),
