@@ -103,9 +103,9 @@ async fn check(common: &Common) -> Result<Exit> {
             sound(common, &path, &checked)?;
             Ok(Exit::OK)
         }
-        Ok(checked) => damaged(common, &path, &checked.problems),
+        Ok(checked) => damaged(common, &path, &checked.problems, true),
         Err(error) if error.is_corruption() => {
-            damaged(common, &path, &[format!("{:#}", Error::from(error))])
+            damaged(common, &path, &[format!("{:#}", Error::from(error))], false)
         }
         Err(error) => Err(error.into()),
     }
@@ -143,18 +143,22 @@ fn sound(common: &Common, path: &Path, checked: &Checked) -> Result<()> {
     Ok(())
 }
 
-fn damaged(common: &Common, path: &Path, problems: &[String]) -> Result<Exit> {
+fn damaged(common: &Common, path: &Path, problems: &[String], opens: bool) -> Result<Exit> {
     let mut out = common.output();
     let path = path.display();
     writeln!(out, "{path} is damaged:")?;
     for problem in problems {
         writeln!(out, "  {problem}")?;
     }
+    let saved = if opens {
+        "`mailrobin store export` prints what can still be read of it."
+    } else {
+        "`sqlite3 FILE .recover` may save some of it."
+    };
     writeln!(
         out,
-        "Stop the service, and put back a copy of the file from before, if there is one. What can still be read of this one \
-         is printed by `mailrobin store export`. If the service cannot start with it, it sets it aside under another name \
-         and begins anew; to begin anew in any case, rename {path} yourself."
+        "Stop the service, and put back a copy from before, if there is one. {saved} A service that cannot start with the \
+         file sets it aside under another name and begins anew; to begin anew in any case, rename it yourself."
     )?;
     Ok(Exit::TROUBLE)
 }

@@ -100,10 +100,10 @@ fn a_sound_history_and_a_damaged_one() {
     std::fs::write(&path, "hello").unwrap();
     let output = bed.run(&["store", "check"]);
     assert_eq!(code(&output), 3);
+    let said = out(&output);
     assert!(
-        out(&output).contains("file is not a database"),
-        "{}",
-        out(&output)
+        said.contains("file is not a database") && said.contains("`sqlite3 FILE .recover`"),
+        "{said}"
     );
 }
 

@@ -94,10 +94,13 @@ pub fn parts(span: Span, unit: Unit, zone: &TimeZone) -> Vec<(Date, Span)> {
             from: begin(first, zone).max(span.from),
             to: begin(next, zone).min(span.to),
         };
+        if part.from < part.to {
+            parts.push((first, part));
+        }
+        // The calendar ends somewhere.
         if next <= first {
             break;
         }
-        parts.push((first, part));
         first = next;
     }
     parts
