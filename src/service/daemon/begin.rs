@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::super::alert::{Board, Event, Standing};
+use super::super::alert::{Board, Standing};
 use super::super::keeper::Keeper;
 use super::super::metrics::Metrics;
 use super::super::notify::beat;
@@ -79,13 +79,7 @@ impl Daemon {
         let last = earlier.last();
         let taken = take_up(&earlier, &plan, &identity, &mut writer, now).await;
         let plan = Arc::new(plan);
-        let sweep = Sweep {
-            own: None,
-            recall: true,
-            ..Sweep::of(&plan)
-        };
-        let who = (&identity.signer, sweep);
-        let traffic = Traffic::start(watched(&plan), who, taken.ledger);
+        let traffic = traffic(&plan, &identity, taken.ledger);
         let (orders, order_queue) = mpsc::unbounded_channel();
         let (kept_to, kept) = mpsc::unbounded_channel();
         let keeper = Keeper::new(writer, retention(&plan), order_queue, kept_to);
@@ -146,36 +140,38 @@ impl Daemon {
         set_aside: Option<SetAside>,
         newest: &[Record],
     ) {
-        let now = self.started.wall;
         writes.push(Write::Fact {
             name: INSTANCE.into(),
             value: Some(self.identity.instance.clone()),
         });
         self.set_couriers(|_| true);
         self.owed(outbox);
-        let names: Vec<_> = self.plan.watches.keys().cloned().collect();
-        let alerts: Vec<_> = self.plan.alerts.keys().cloned().collect();
-        self.metrics.retain(&names, &alerts);
+        self.watch_routes(writes, self.started);
         for record in newest {
             self.metrics.recalled(record);
-        }
-        let effects = self.reload_board(now);
-        self.follow(effects, writes, Vec::new());
-        for name in self.plan.watches.keys() {
-            let mood = self.board.mood(name);
-            self.schedule.set_mood(name, mood, self.started);
         }
         if let Some(SetAside { path, why }) = set_aside {
             let reason = format!("it is kept as {}: {why}", path.display());
             tracing::error!("{DAMAGED}: {reason}");
-            let what = DAMAGED.to_owned();
-            let effects = self.board.step(Event::Trouble { what, reason }, now);
-            self.follow(effects, Vec::new(), Vec::new());
+            self.trouble(DAMAGED, Some(reason));
+        }
+    }
+
+    /// Everybody goes by the plan's routes from now on. `writes` are kept with what that comes to.
+    pub(super) fn watch_routes(&mut self, writes: Vec<Write>, now: Stamp) {
+        let names: Vec<_> = self.plan.watches.keys().cloned().collect();
+        let alerts: Vec<_> = self.plan.alerts.keys().cloned().collect();
+        self.metrics.retain(&names, &alerts);
+        let effects = self.reload_board(now.wall);
+        self.follow(effects, writes, Vec::new());
+        for name in &names {
+            let mood = self.board.mood(name);
+            self.schedule.set_mood(name, mood, now);
         }
     }
 
     /// The board goes by the plan's watches and tests.
-    pub(super) fn reload_board(&mut self, now: Timestamp) -> Vec<super::super::alert::Effect> {
+    fn reload_board(&mut self, now: Timestamp) -> Vec<super::super::alert::Effect> {
         let names: Vec<_> = self.plan.watches.keys().cloned().collect();
         let planned: BTreeSet<_> = names.iter().flat_map(|name| self.tested(name)).collect();
         let plan = Arc::clone(&self.plan);
@@ -306,6 +302,16 @@ async fn take_up(
         tracing::info!(count, "probes in flight are taken up");
     }
     taken
+}
+
+/// Watchers of the mailboxes that routes look at; our own copies of earlier times are told of, and left to the history.
+pub(super) fn traffic(plan: &Plan, identity: &Identity, ledger: Ledger) -> Traffic {
+    let sweep = Sweep {
+        own: None,
+        recall: true,
+        ..Sweep::of(plan)
+    };
+    Traffic::start(watched(plan), (&identity.signer, sweep), ledger)
 }
 
 /// The mailboxes that routes look at.

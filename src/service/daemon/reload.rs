@@ -6,16 +6,14 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::super::alert::Event;
 use super::super::keeper::{Order, said};
+use super::begin::{retention, traffic, watched};
 use super::{Daemon, Generation};
 use crate::clock::Stamp;
 use crate::config::plan::Plan;
 use crate::config::{self, ConfigError};
 use crate::engine::blocklists::Blocklists;
 use crate::engine::ledger::Ledger;
-use crate::engine::traffic::Traffic;
-use crate::mailbox::Sweep;
 
 /// The config file is looked at this often.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(5);
@@ -89,17 +87,8 @@ impl Daemon {
     }
 
     fn wrong_config(&mut self, problem: Option<String>) {
-        let what = WRONG.to_owned();
-        let event = match &problem {
-            Some(reason) => Event::Trouble {
-                what,
-                reason: reason.clone(),
-            },
-            None => Event::TroubleOver { what },
-        };
-        self.config_problem = problem;
-        let effects = self.board.step(event, Stamp::now().wall);
-        self.follow(effects, Vec::new(), Vec::new());
+        self.config_problem.clone_from(&problem);
+        self.trouble(WRONG, problem);
     }
 
     /// Goes by another plan from now on.
@@ -127,39 +116,20 @@ impl Daemon {
             self.set_heartbeat(self.well.subscribe());
         }
         // The keeper lives as long as we do.
-        let _ = self
-            .orders
-            .send(Order::Retain(super::begin::retention(&plan)));
-        let names: Vec<_> = plan.watches.keys().cloned().collect();
-        let alerts: Vec<_> = plan.alerts.keys().cloned().collect();
-        self.metrics.retain(&names, &alerts);
-        let effects = self.reload_board(now.wall);
-        self.follow(effects, Vec::new(), Vec::new());
-        for name in &names {
-            let mood = self.board.mood(name);
-            self.schedule.set_mood(name, mood, now);
-        }
+        let _ = self.orders.send(Order::Retain(retention(&plan)));
+        self.watch_routes(Vec::new(), now);
         self.last
             .retain(|key, _| plan.watches.contains_key(&key.route));
-        if old.gateways != plan.gateways
-            || super::begin::watched(&old) != super::begin::watched(&plan)
-        {
+        if old.gateways != plan.gateways || watched(&old) != watched(&plan) {
             self.new_generation();
         }
     }
 
     /// New probes go by the new servers; those in flight stay with the old ones.
     fn new_generation(&mut self) {
-        let sweep = Sweep {
-            own: None,
-            recall: true,
-            ..Sweep::of(&self.plan)
-        };
-        let who = (&self.identity.signer, sweep);
-        let mailboxes = super::begin::watched(&self.plan);
+        let traffic = traffic(&self.plan, &self.identity, Ledger::new());
         self.mailboxes
-            .retain(|name, _| mailboxes.iter().any(|it| it.name == *name));
-        let traffic = Traffic::start(mailboxes, who, Ledger::new());
+            .retain(|name, _| traffic.mailboxes().any(|watched| watched == name));
         let number = self.generations.last().map_or(0, |it| it.number + 1);
         self.generations.push(Generation { number, traffic });
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -77,15 +77,17 @@ impl Daemon {
 
     /// The history cannot be written, or can be again.
     pub(super) fn store_trouble(&mut self, problem: Option<String>) {
-        let what = HISTORY.to_owned();
-        let event = match &problem {
-            Some(reason) => Event::Trouble {
-                what,
-                reason: reason.clone(),
-            },
+        self.store.problem.clone_from(&problem);
+        self.trouble(HISTORY, problem);
+    }
+
+    /// mailrobin itself is in trouble, or that is over. `what`: words that stay the same while it lasts.
+    pub(super) fn trouble(&mut self, what: &str, problem: Option<String>) {
+        let what = what.to_owned();
+        let event = match problem {
+            Some(reason) => Event::Trouble { what, reason },
             None => Event::TroubleOver { what },
         };
-        self.store.problem = problem;
         let effects = self.board.step(event, Stamp::now().wall);
         self.follow(effects, Vec::new(), Vec::new());
     }
@@ -235,15 +237,7 @@ impl Daemon {
         let id = letter.notice.id;
         let channel = self.channels.get_mut(alert);
         if let Some(channel) = channel.filter(|channel| !channel.waiting.contains_key(&id)) {
-            // A courier that has its hands full is offered it again.
-            let left = channel
-                .letters
-                .try_send(letter)
-                .err()
-                .map(|error| match error {
-                    mpsc::error::TrySendError::Full(letter)
-                    | mpsc::error::TrySendError::Closed(letter) => letter,
-                });
+            let left = taken(&channel.letters, letter);
             channel.waiting.insert(id, left);
         }
     }
@@ -253,14 +247,7 @@ impl Daemon {
         for channel in self.channels.values_mut() {
             for left in channel.waiting.values_mut().filter(|left| left.is_some()) {
                 if let Some(letter) = left.take() {
-                    *left = channel
-                        .letters
-                        .try_send(letter)
-                        .err()
-                        .map(|error| match error {
-                            mpsc::error::TrySendError::Full(letter)
-                            | mpsc::error::TrySendError::Closed(letter) => letter,
-                        });
+                    *left = taken(&channel.letters, letter);
                 }
                 if left.is_some() {
                     break;
@@ -307,6 +294,11 @@ impl Daemon {
             }
         }
     }
+}
+
+/// The letter, if the courier could not take it: one that has its hands full is offered it again.
+fn taken(letters: &mpsc::Sender<Letter>, letter: Letter) -> Option<Letter> {
+    letters.try_send(letter).err().map(TrySendError::into_inner)
 }
 
 fn row(incident: &Incident) -> Option<Write> {
