@@ -18,12 +18,13 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use mailrobin::probe::incident::Incident;
 use mailrobin::probe::record::Record;
-use mailrobin::probe::state::TestKey;
+use mailrobin::probe::state::{State, TestKey};
 use mailrobin::report::history::calendar::Unit;
 use mailrobin::report::history::{Asked, report};
 use mailrobin::store::{
-    IncidentRow, Named, Opened, Reader, Retention, Span, Wanted, Write, Writer,
+    Opened, Reader, Retention, Span, Wanted, Write, Writer,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -220,7 +221,7 @@ fn begins(seq: u64, record: &Record) -> Write {
     Write::Begun {
         seq,
         id: record.id,
-        test: Named::of(record),
+        test: TestKey::of(record),
         due: record.due_at,
         kept: kept.to_string().into_bytes(),
     }
@@ -335,8 +336,10 @@ impl Dice {
             writes.push(begins(seq + 1 + route, &record));
             writes.push(Write::Standing {
                 test: test.clone(),
-                standing: json!({ "state": "up", "since": now, "failures": 0, "last": record.id })
-                    .to_string(),
+                standing: Some(
+                    json!({ "state": "up", "since": now, "failures": 0, "last": record.id })
+                        .to_string(),
+                ),
             });
             writes.push(Write::Line {
                 line: format!("route-{route:02}/0"),
@@ -348,15 +351,23 @@ impl Dice {
                 let began = now - SignedDuration::from_hours(number * 96 + 2);
                 let is_open = number == 0 && route < 5;
                 let ended = (!is_open).then(|| began + SignedDuration::from_hours(1));
-                let id = self.id(began);
-                writes.push(Write::Incident(IncidentRow {
-                    id,
-                    test: test.clone(),
+                writes.push(Write::Incident(Box::new(Incident {
+                    id: self.id(began),
+                    key: test.clone(),
                     began,
                     ended,
-                    incident: json!({ "id": id, "key": test, "began": began, "ended": ended, "worst": "down",
-                        "cause": { "code": "missing", "reason": record.reason }, "notices": 3 }).to_string(),
-                }));
+                    code: record.code,
+                    reason: record.reason.clone(),
+                    worst: State::Down,
+                    failures: 8,
+                    notices: 3,
+                    is_leak: false,
+                    is_flapping: false,
+                    depends_on: None,
+                    acknowledged: None,
+                    recoveries: Vec::new(),
+                })));
+
             }
         }
         for number in 0..10 {

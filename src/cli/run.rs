@@ -51,6 +51,9 @@ fn listen(text: &str) -> Result<Listen, String> {
 
 impl Run {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
+        // What comes while it begins is heeded once it has begun.
+        let mut signals = Signals::new()?;
+        let mut hang_up = signal(SignalKind::hangup()).context("signals cannot be listened for")?;
         let (mut plan, path) = common.plan()?;
         if let Some(Listen(address)) = self.listen {
             plan.service.listen = address;
@@ -67,8 +70,6 @@ impl Run {
         };
         let (ask, commands) = mpsc::channel(COMMANDS);
         let metrics = Arc::new(Metrics::new());
-        let mut signals = Signals::new()?;
-        let mut hang_up = signal(SignalKind::hangup()).context("signals cannot be listened for")?;
         let (daemon, reader) = Daemon::begin_with(settings, Arc::clone(&metrics), commands).await?;
         let told_where = door.as_ref().map(|door| door.say(common)).transpose()?;
         if !common.quiet {

@@ -10,3 +10,4 @@ pub mod own;
 pub mod steps;
 pub mod stream;
 pub mod tls;
+pub mod web;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::name::RouteName;
 use super::outcome::{Code, Verdict};
-use super::payload::Payload;
+use super::payload::{Payload, Sample};
 use super::record::Record;
 
 /// How a test stands, from best to worst. A route stands as its worst test does.
@@ -81,6 +81,11 @@ impl TestKey {
             format!("{payload} {variant}").into()
         };
         Self { route, test }
+    }
+
+    /// The test that sends this.
+    pub fn sent(route: RouteName, sample: &Sample) -> Self {
+        Self::new(route, sample.payload.as_str(), &sample.variant())
     }
 
     /// The test that a record is of.

@@ -24,7 +24,7 @@ pub use probes::{Page, Wanted};
 pub use prune::{DOCUMENTS, Pruned, Retention};
 pub use read::{INSTANCE, InFlight, Reader, Recalled, Waiting};
 pub use stats::{DayStats, Span, Stats};
-pub use write::{IncidentRow, Named, Write, Writer};
+pub use write::{Write, Writer};
 
 /// Why the history could not be read or written.
 #[derive(Debug, Error)]

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::row::{id, micros, moment, unpack};
-use super::write::{IncidentRow, Writer};
+use super::write::Writer;
+use crate::probe::incident::Incident;
 use crate::probe::name::AlertName;
 use crate::probe::state::TestKey;
 
@@ -165,9 +166,9 @@ impl Reader {
         &self,
         (from, to): (Option<Timestamp>, Option<Timestamp>),
         limit: u32,
-    ) -> Result<Vec<IncidentRow>, StoreError> {
+    ) -> Result<Vec<Incident>, StoreError> {
         let rows = sqlx::query(
-            "SELECT i.*, route, name FROM incidents i JOIN tests USING (test) \
+            "SELECT incident FROM incidents \
              WHERE ($1 IS NULL OR ended IS NULL OR ended >= $1) \
              AND ($2 IS NULL OR began < $2) ORDER BY began DESC, id DESC LIMIT $3",
         )
@@ -181,9 +182,9 @@ impl Reader {
     }
 
     /// The incidents that are not over, the newest first.
-    pub async fn open_incidents(&self) -> Result<Vec<IncidentRow>, StoreError> {
+    pub async fn open_incidents(&self) -> Result<Vec<Incident>, StoreError> {
         let rows = sqlx::query(
-            "SELECT i.*, route, name FROM incidents i INDEXED BY incidents_open JOIN tests USING (test) \
+            "SELECT incident FROM incidents INDEXED BY incidents_open \
              WHERE ended IS NULL ORDER BY began DESC, id DESC",
         )
         .fetch_all(&self.pool)
@@ -193,14 +194,9 @@ impl Reader {
     }
 }
 
-fn incident(row: &SqliteRow) -> Result<IncidentRow, sqlx::Error> {
-    Ok(IncidentRow {
-        id: id(row, "id")?,
-        test: key(row)?,
-        began: moment(row.try_get("began")?),
-        ended: row.try_get::<Option<i64>, _>("ended")?.map(moment),
-        incident: row.try_get("incident")?,
-    })
+fn incident(row: &SqliteRow) -> Result<Incident, sqlx::Error> {
+    let incident = serde_json::from_str(row.try_get("incident")?);
+    incident.map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// The test that a row names.

@@ -14,8 +14,8 @@ use super::StoreError;
 use super::days::Limits;
 use super::read::key;
 use super::transaction::{begin, end};
+use crate::probe::incident::Incident;
 use crate::probe::name::AlertName;
-use crate::probe::payload::Payload;
 use crate::probe::record::Record;
 use crate::probe::state::TestKey;
 
@@ -29,7 +29,7 @@ pub enum Write {
         /// The probe.
         id: Uuid,
         /// Of which test.
-        test: Named,
+        test: TestKey,
         /// When it should have started.
         due: Timestamp,
         /// What another process needs to take it up.
@@ -62,11 +62,11 @@ pub enum Write {
     Standing {
         /// Which.
         test: TestKey,
-        /// As JSON.
-        standing: String,
+        /// As JSON; `None`: it is not tested any more.
+        standing: Option<String>,
     },
     /// An incident, new or changed.
-    Incident(IncidentRow),
+    Incident(Box<Incident>),
     /// A notice is to go out.
     Notice {
         /// Its id.
@@ -110,43 +110,6 @@ pub enum Write {
         /// What it says.
         value: Option<String>,
     },
-}
-
-/// A test by its parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
-    /// What its results are counted under.
-    pub key: TestKey,
-    /// The payload's name; `None` for a ping.
-    pub payload: Option<&'static str>,
-    /// What tells it from the payload as the catalogue has it.
-    pub variant: String,
-}
-
-impl Named {
-    /// The test that a record is of.
-    pub fn of(record: &Record) -> Self {
-        Self {
-            key: TestKey::of(record),
-            payload: record.payload.map(Payload::as_str),
-            variant: record.variant.clone(),
-        }
-    }
-}
-
-/// An incident as a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IncidentRow {
-    /// Its id.
-    pub id: Uuid,
-    /// Of which test.
-    pub test: TestKey,
-    /// When it began.
-    pub began: Timestamp,
-    /// When it ended, if it did.
-    pub ended: Option<Timestamp>,
-    /// All of it, as JSON.
-    pub incident: String,
 }
 
 /// The words of the database and their numbers.

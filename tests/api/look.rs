@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 use mailrobin::probe::incident::Incident;
-use mailrobin::probe::state::TestKey;
-use mailrobin::store::{IncidentRow, Write};
+use mailrobin::store::Write;
 use serde_json::{Value, json};
 
 use super::stage::{Stage, ago, down, id, record, route, settled, snapshot, test, valid};
@@ -16,13 +15,7 @@ pub(crate) fn incident(number: u64, began: Timestamp, ended: Option<Timestamp>) 
         "is_flapping": false, "depends_on": null, "acknowledged": null,
     }))
     .unwrap();
-    Write::Incident(IncidentRow {
-        id: incident.id,
-        test: TestKey::new("inbound".into(), "eicar", ""),
-        began,
-        ended,
-        incident: serde_json::to_string(&incident).unwrap(),
-    })
+    Write::Incident(Box::new(incident))
 }
 
 /// Three passes in a day, and a failure beside them; a warning ten days ago.

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mailrobin::probe::record::Record;
+use mailrobin::probe::state::TestKey;
 use mailrobin::service::api::{Api, document, serve};
 use mailrobin::service::metrics::Metrics;
 use mailrobin::service::status::{Command, Refusal, Snapshot};
-use mailrobin::store::{Named, Write, Writer};
+use mailrobin::store::{Write, Writer};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -389,7 +390,7 @@ pub(crate) fn begun(seq: u64, record: &Record) -> Write {
     Write::Begun {
         seq,
         id: record.id,
-        test: Named::of(record),
+        test: TestKey::of(record),
         due: record.due_at,
         kept: Vec::new(),
     }

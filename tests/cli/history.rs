@@ -123,22 +123,29 @@ fn a_month_by_its_weeks() {
 fn incidents_and_filters_of_a_month() {
     let report = by_week();
     let incidents = report["incidents"].as_array().unwrap();
-    let told: Vec<_> = incidents
-        .iter()
-        .map(|it| (&it["test"], &it["is_down"], &it["lasted_s"]))
-        .collect();
-    let expected = [
-        ("plain", true, 10800.0),
-        ("eicar", false, 7200.0),
-        ("eicar", true, 3600.0),
-    ];
-    let expected =
-        expected.map(|(test, is_down, lasted)| (json!(test), json!(is_down), json!(lasted)));
+    let told = incidents.iter().map(|it| {
+        let keys = ["test", "code", "reason", "is_down", "lasted_s"];
+        json!(keys.map(|key| &it[key]))
+    });
     assert_eq!(
-        told,
-        expected
-            .each_ref()
-            .map(|(test, is_down, lasted)| (test, is_down, lasted))
+        told.collect::<Vec<_>>(),
+        [
+            json!(["plain", "missing", "accepted, and not back", true, 10800.0]),
+            json!([
+                "eicar",
+                "control-failed",
+                "the control came to nothing",
+                false,
+                7200.0
+            ]),
+            json!([
+                "eicar",
+                "leak",
+                "the EICAR attachment came back | intact",
+                true,
+                3600.0
+            ]),
+        ]
     );
 
     let filters = &report["filters"];

@@ -3,8 +3,10 @@
 use std::sync::OnceLock;
 
 use jiff::{Span, Timestamp};
-use mailrobin::probe::state::TestKey;
-use mailrobin::store::{IncidentRow, Opened, Write, Writer};
+use mailrobin::probe::incident::Incident;
+use mailrobin::probe::outcome::Code;
+use mailrobin::probe::state::{State, TestKey};
+use mailrobin::store::{Opened, Write, Writer};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -80,24 +82,34 @@ fn january() -> Vec<Write> {
             });
         }
     }
-    let incident = |number, test: &str, (began, ended): (i64, Option<i64>), incident: Value| {
-        Write::Incident(IncidentRow {
+    let incident = |number, test: &str, (began, ended): (i64, i64), (code, reason, worst)| {
+        Write::Incident(Box::new(Incident {
             id: id(number, hour(0)),
-            test: TestKey::new("inbound".into(), test, ""),
+            key: TestKey::new("inbound".into(), test, ""),
             began: hour(began),
-            ended: ended.map(hour),
-            incident: incident.to_string(),
-        })
+            ended: Some(hour(ended)),
+            code,
+            reason: String::from(reason),
+            worst,
+            failures: 3,
+            notices: 1,
+            is_leak: code == Code::Leak,
+            is_flapping: false,
+            depends_on: None,
+            acknowledged: None,
+            recoveries: Vec::new(),
+        }))
     };
-    let missing = json!({ "cause": { "code": "missing", "reason": "accepted, and not back" }, "worst": "down" });
-    let leak = json!({ "cause": { "code": "leak", "reason": "the EICAR attachment came back | intact" }, "worst": "lost" });
+    let missing = (Code::Missing, "accepted, and not back", State::Down);
+    let leak = "the EICAR attachment came back | intact";
+    let blind = "the control came to nothing";
     writes.extend([
-        incident(1, "plain", (58, Some(61)), missing),
-        incident(2, "eicar", (60, Some(62)), json!({ "worst": "unknown" })),
-        incident(3, "eicar", (102, Some(103)), leak),
+        incident(1, "plain", (58, 61), missing),
+        incident(2, "eicar", (60, 62), (Code::ControlFailed, blind, State::Unknown)),
+        incident(3, "eicar", (102, 103), (Code::Leak, leak, State::Lost)),
         // Long before, and long after.
-        incident(4, "plain", (-900, Some(-899)), json!({})),
-        incident(5, "plain", (900, Some(901)), json!({})),
+        incident(4, "plain", (-900, -899), missing),
+        incident(5, "plain", (900, 901), missing),
     ]);
     writes.push(Write::Fact {
         name: mailrobin::store::INSTANCE.into(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use mailrobin::probe::incident::Incident;
 use mailrobin::store::{Reader, Wanted, Write, Writer};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -86,12 +87,8 @@ impl History {
     }
 
     /// Incidents, the newest first.
-    pub(crate) fn incidents(&self) -> Vec<Value> {
+    pub(crate) fn incidents(&self) -> Vec<Incident> {
         let read = self.read(&async |reader| reader.incidents((None, None), 1000).await);
-        let texts = read.and_then(Result::ok).unwrap_or_default();
-        texts
-            .iter()
-            .map(|row| serde_json::from_str(&row.incident).unwrap())
-            .collect()
+        read.and_then(Result::ok).unwrap_or_default()
     }
 }

@@ -158,8 +158,9 @@ fn what_mends_it_is_run_once() {
     let robin = bed.start();
     until("its output is in the incident", || {
         let incidents = bed.history.incidents();
-        let recoveries = incidents.first().map(|it| it["recoveries"].to_string());
-        recoveries.is_some_and(|it| it.contains("mended it"))
+        let recoveries = incidents.first().map(|it| it.recoveries.as_slice());
+        let mut recoveries = recoveries.unwrap_or_default().iter();
+        recoveries.any(|it| it.output.contains("mended it"))
     });
     let failed = bed.history.settled("loop", "plain").len();
     until("it fails on", || {

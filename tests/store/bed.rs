@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use mailrobin::probe::incident::Incident;
 use mailrobin::probe::outcome::{Code, Outcome, Verdict};
 use mailrobin::probe::record::Record;
-use mailrobin::store::{Named, Opened, Reader, Write, Writer};
+use mailrobin::probe::state::{State, TestKey};
+use mailrobin::store::{Opened, Reader, Write, Writer};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
@@ -136,7 +138,7 @@ pub(crate) fn begun(seq: u64, record: &Record) -> Write {
     Write::Begun {
         seq,
         id: record.id,
-        test: Named::of(record),
+        test: TestKey::of(record),
         due: record.due_at,
         kept: format!("kept of {seq}").into_bytes(),
     }
@@ -155,4 +157,24 @@ pub(crate) fn settled(seq: u64, record: &Record) -> Write {
 pub(crate) async fn close(writer: Writer, reader: Reader) {
     reader.close().await;
     writer.close().await.unwrap();
+}
+
+/// An incident of `inbound/plain`.
+pub(crate) fn incident(number: u64, began: Timestamp, ended: Option<Timestamp>) -> Incident {
+    Incident {
+        id: id(number, noon()),
+        key: TestKey::new("inbound".into(), "plain", ""),
+        began,
+        ended,
+        code: Code::Missing,
+        reason: "accepted, and not back".into(),
+        worst: State::Down,
+        failures: 3,
+        notices: 1,
+        is_leak: false,
+        is_flapping: false,
+        depends_on: None,
+        acknowledged: None,
+        recoveries: Vec::new(),
+    }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use mailrobin::store::{Opened, Reader, Write, Writer};
 use sqlx::{Connection, Row};
 
-use super::bed::{Bed, begun, close, id, missing, noon, passed, settled};
+use super::bed::{Bed, begun, close, id, incident, missing, noon, passed, settled};
 
 const PAGE: usize = 4096;
 
@@ -19,7 +19,7 @@ async fn full() -> Bed {
         begun(2, &missing(2, noon())),
         Write::Standing {
             test: key.clone(),
-            standing: "{}".into(),
+            standing: Some("{}".into()),
         },
         Write::Notice {
             id: id(1, noon()),
@@ -36,13 +36,7 @@ async fn full() -> Bed {
             name: "paused".into(),
             value: Some("nothing".into()),
         },
-        Write::Incident(mailrobin::store::IncidentRow {
-            id: id(1, noon()),
-            test: key,
-            began: noon(),
-            ended: None,
-            incident: "{}".into(),
-        }),
+        Write::Incident(Box::new(incident(1, noon(), None))),
     ];
     writer.commit(&writes).await.unwrap();
     close(writer, reader).await;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mailrobin::probe::incident::Incident;
 use mailrobin::probe::state::TestKey;
-use mailrobin::store::{IncidentRow, Wanted, Write};
+use mailrobin::store::{Wanted, Write};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::bed::{Bed, begun, id, noon, record};
+use super::bed::{Bed, begun, id, incident, noon, record};
 
 fn key(route: &str, test: &str) -> TestKey {
     TestKey {
@@ -21,19 +22,23 @@ fn key(route: &str, test: &str) -> TestKey {
 async fn how_tests_stand() {
     let bed = Bed::new();
     let (mut writer, reader) = bed.open().await;
-    let standing = |test: &str, standing: &str| Write::Standing {
+    let standing = |test: &str, standing: Option<&str>| Write::Standing {
         test: key("inbound", test),
-        standing: standing.into(),
+        standing: standing.map(Into::into),
     };
     writer
         .commit(&[
-            standing("plain", "{\"up\":1}"),
-            standing("large 5 MiB", "{}"),
+            standing("plain", Some("{\"up\":1}")),
+            standing("large 5 MiB", Some("{}")),
+            standing("eicar", Some("{}")),
         ])
         .await
         .unwrap();
     writer
-        .commit(&[standing("plain", "{\"down\":2}")])
+        .commit(&[
+            standing("plain", Some("{\"down\":2}")),
+            standing("eicar", None),
+        ])
         .await
         .unwrap();
     let mut standings = reader.standings().await.unwrap();
@@ -57,7 +62,7 @@ async fn a_test_that_stood_before_its_first_probe_still_knows_its_payload() {
     );
     let standing = Write::Standing {
         test: TestKey::of(&record),
-        standing: "{}".into(),
+        standing: Some("{}".into()),
     };
     writer.commit(&[standing, begun(1, &record)]).await.unwrap();
     let all = Wanted {
@@ -71,15 +76,9 @@ async fn a_test_that_stood_before_its_first_probe_still_knows_its_payload() {
     );
 }
 
-fn incident(number: u64, began: i64, ended: Option<i64>) -> IncidentRow {
+fn lasted(number: u64, began: i64, ended: Option<i64>) -> Incident {
     let hour = |hour: i64| noon() + jiff::Span::new().hours(hour);
-    IncidentRow {
-        id: id(number, noon()),
-        test: key("inbound", "plain"),
-        began: hour(began),
-        ended: ended.map(hour),
-        incident: format!("{{\"number\":{number}}}"),
-    }
+    incident(number, hour(began), ended.map(hour))
 }
 
 #[tokio::test]
@@ -87,12 +86,12 @@ async fn incidents_of_a_time_and_those_that_are_open() {
     let bed = Bed::new();
     let (mut writer, reader) = bed.open().await;
     let (old, open, new) = (
-        incident(1, -9, Some(-6)),
-        incident(2, -4, None),
-        incident(3, -2, Some(-1)),
+        lasted(1, -9, Some(-6)),
+        lasted(2, -4, None),
+        lasted(3, -2, Some(-1)),
     );
-    let before = Write::Incident(incident(1, -9, None));
-    let all = [&old, &open, &new].map(|row| Write::Incident(row.clone()));
+    let before = Write::Incident(Box::new(lasted(1, -9, None)));
+    let all = [&old, &open, &new].map(|row| Write::Incident(Box::new(row.clone())));
     writer.commit(&[before]).await.unwrap();
     writer.commit(&all).await.unwrap();
 

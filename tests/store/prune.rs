@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use mailrobin::probe::record::Record;
-use mailrobin::store::{IncidentRow, Pruned, Retention, Wanted, Write, Writer};
+use mailrobin::store::{Pruned, Retention, Wanted, Write, Writer};
 use serde_json::json;
 
-use super::bed::{Bed, DAY, begun, close, id, missing, noon, record, settled};
+use super::bed::{Bed, DAY, begun, close, incident, missing, noon, record, settled};
 
 const RETENTION: Retention = Retention {
     passes: DAY.saturating_mul(90),
@@ -67,13 +67,8 @@ async fn each_kind_goes_at_its_time() {
         writer.commit(&[kept]).await.unwrap();
     }
     let incident = |number: u64, days: u32, ended: Option<u32>| {
-        Write::Incident(IncidentRow {
-            id: id(number, noon()),
-            test: mailrobin::probe::state::TestKey::of(&records[0]),
-            began: days_ago(days),
-            ended: ended.map(days_ago),
-            incident: "{}".into(),
-        })
+        let incident = incident(number, days_ago(days), ended.map(days_ago));
+        Write::Incident(Box::new(incident))
     };
     writer
         .commit(&[

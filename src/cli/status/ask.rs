@@ -1,6 +1,5 @@
 //! Asking the running service: where it is, whether what answers is to be trusted, and what it is shown.
 
-use std::error::Error;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,6 +18,7 @@ use crate::cli::Common;
 use crate::cli::paths::state_dir;
 use crate::config::plan::{DEFAULT_LISTEN, Plan, ServicePlan, Trust};
 use crate::config::secret::Secret;
+use crate::net::web::{cause, io_error};
 use crate::net::{own, tls};
 use crate::report::account::{cut, line};
 
@@ -258,7 +258,7 @@ fn broken(error: &reqwest::Error) -> (String, &'static str) {
         } else {
             "what came back is no HTTP: look at the scheme and the port"
         };
-        return (cause(error), remedy);
+        return (line(&cause(error)), remedy);
     };
     let inner = innermost.get_ref().and_then(|it| it.downcast_ref());
     let remedy = match inner {
@@ -272,28 +272,4 @@ fn broken(error: &reqwest::Error) -> (String, &'static str) {
         None => "look at its log, and at the network between here and there",
     };
     (line(&innermost.to_string()), remedy)
-}
-
-/// What the system said, or TLS; of several, one in the other, the innermost.
-fn io_error(error: &reqwest::Error) -> Option<&io::Error> {
-    let mut error: &(dyn Error + 'static) = error.source()?;
-    let mut found = loop {
-        match error.downcast_ref::<io::Error>() {
-            Some(found) => break found,
-            None => error = error.source()?,
-        }
-    };
-    while let Some(inner) = found.get_ref().and_then(|inner| inner.downcast_ref()) {
-        found = inner;
-    }
-    Some(found)
-}
-
-/// The innermost of the errors: the outer ones say that a request failed, and name the URL.
-fn cause(error: &reqwest::Error) -> String {
-    let mut inner: &(dyn Error + 'static) = error;
-    while let Some(deeper) = inner.source() {
-        inner = deeper;
-    }
-    line(&inner.to_string())
 }

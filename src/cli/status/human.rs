@@ -253,11 +253,7 @@ fn write_incidents(out: &mut String, status: &Status, width: Option<usize>) -> f
     }
     writeln!(out, "\n{}", "open incidents".bold())?;
     for incident in incidents.iter().take(MOST_INCIDENTS) {
-        let read = serde_json::from_value::<Incident>(incident.clone());
-        let text = match read {
-            Ok(incident) => incident_line(&incident, status.at),
-            Err(_) => "one of another version of mailrobin".to_owned(),
-        };
+        let text = incident_line(incident, status.at);
         hanging(out, ("  ", "    "), &text, width)?;
     }
     let hidden = incidents.len().saturating_sub(MOST_INCIDENTS);

@@ -98,7 +98,7 @@ impl Status {
             .routes
             .retain(|route| self.is_chosen(Some(route.view.name.as_str())));
         if let Some(incidents) = &mut status.incidents {
-            incidents.retain(|incident| self.is_chosen(named(incident, "route")));
+            incidents.retain(|incident| self.is_chosen(Some(incident.key.route.as_str())));
         }
         Ok(())
     }

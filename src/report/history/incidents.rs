@@ -3,45 +3,28 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Deserialize;
 
 use super::model::Incident;
+use crate::probe::incident::Incident as Kept;
 use crate::probe::state::State;
-use crate::store::{IncidentRow, Span};
-
-/// What is read of an incident as the alerting keeps it; whatever else stands there, or does not, is its own business.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Told {
-    cause: Cause,
-    worst: Option<State>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Cause {
-    code: Option<String>,
-    reason: Option<String>,
-}
+use crate::store::Span;
 
 /// An incident as a report tells it that is made now.
-pub(super) fn incident(row: IncidentRow, now: Timestamp) -> Incident {
-    let told: Told = serde_json::from_str(&row.incident).unwrap_or_default();
-    let is_down = match told.worst {
-        Some(State::Up | State::Degraded | State::Unknown) => false,
-        Some(State::Down | State::Lost) | None => true,
+pub(super) fn told(incident: Kept, now: Timestamp) -> Incident {
+    let is_down = match incident.worst {
+        State::Up | State::Degraded | State::Unknown => false,
+        State::Down | State::Lost => true,
     };
-    let ended = row.ended.unwrap_or(now);
     Incident {
-        id: row.id,
-        route: row.test.route,
-        test: row.test.test.to_string(),
-        began: row.began,
-        ended: row.ended,
-        lasted_s: between(row.began, ended).as_secs_f64(),
+        id: incident.id,
+        route: incident.key.route,
+        test: incident.key.test.to_string(),
+        began: incident.began,
+        ended: incident.ended,
+        lasted_s: between(incident.began, incident.ended.unwrap_or(now)).as_secs_f64(),
         is_down,
-        code: told.cause.code,
-        reason: told.cause.reason,
+        code: incident.code,
+        reason: incident.reason,
     }
 }
 
@@ -79,25 +62,37 @@ pub(super) fn downtime<'i>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::outcome::Code;
     use crate::probe::state::TestKey;
 
     fn at(minute: i64) -> Timestamp {
         Timestamp::from_second(minute * 60).unwrap()
     }
 
-    fn row(began: i64, ended: Option<i64>, incident: &str) -> IncidentRow {
-        IncidentRow {
+    fn incident(began: i64, ended: Option<i64>, worst: State) -> Incident {
+        let incident = Kept {
             id: uuid::Uuid::nil(),
-            test: TestKey::new("inbound".into(), "plain", ""),
+            key: TestKey::new("inbound".into(), "plain", ""),
             began: at(began),
             ended: ended.map(at),
-            incident: incident.into(),
-        }
+            code: Code::Missing,
+            reason: "gone".into(),
+            worst,
+            failures: 1,
+            notices: 1,
+            is_leak: false,
+            is_flapping: false,
+            depends_on: None,
+            acknowledged: None,
+            recoveries: Vec::new(),
+        };
+        told(incident, at(100))
     }
 
     fn minutes(rows: &[(i64, Option<i64>)], from: i64, to: i64) -> u64 {
-        let rows = rows.iter().map(|(began, ended)| row(*began, *ended, "{}"));
-        let incidents: Vec<_> = rows.map(|row| incident(row, at(100))).collect();
+        let incidents = rows.iter();
+        let incidents = incidents.map(|(began, ended)| incident(*began, *ended, State::Down));
+        let incidents: Vec<_> = incidents.collect();
         let span = Span {
             from: at(from),
             to: at(to),
@@ -123,24 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_it_may_be_more_or_less() {
-        let full = r#"{"cause":{"code":"missing","reason":"gone","more":1},"worst":"lost","notices":[],"key":{}}"#;
-        let told = incident(row(1, None, full), at(3));
-        assert_eq!(
-            (told.code.as_deref(), told.reason.as_deref()),
-            (Some("missing"), Some("gone"))
-        );
-        assert!(told.is_down && told.ended.is_none());
-        assert!((told.lasted_s - 120.0).abs() < 1e-9);
-        for (text, is_down) in [
-            ("{}", true),
-            ("nothing", true),
-            (r#"{"worst":"degraded"}"#, false),
-            (r#"{"worst":"unknown"}"#, false),
-            (r#"{"worst":"down"}"#, true),
+    fn only_what_was_down_is_downtime() {
+        for (worst, is_down) in [
+            (State::Degraded, false),
+            (State::Unknown, false),
+            (State::Down, true),
+            (State::Lost, true),
         ] {
-            let told = incident(row(1, Some(2), text), at(3));
-            assert_eq!((told.is_down, told.code), (is_down, None), "{text}");
+            assert_eq!(incident(1, Some(2), worst).is_down, is_down, "{worst}");
         }
     }
 }

@@ -18,7 +18,7 @@ use jiff::tz::TimeZone;
 
 use calendar::{Unit, parts};
 use filters::filters;
-use incidents::{downtime, incident, is_of};
+use incidents::{downtime, is_of, told};
 use model::{Figures, HistoryReport, Incident, Part, RoundTrips, RouteReport, SCHEMA, TestReport};
 
 use crate::probe::name::RouteName;
@@ -50,11 +50,11 @@ pub async fn report(reader: &Reader, asked: &Asked) -> Result<HistoryReport, Sto
         now,
     } = asked;
     let is_asked = |route: &RouteName| routes.is_empty() || routes.contains(route);
-    let rows = reader.incidents((Some(span.from), Some(span.to)), u32::MAX);
-    let mut incidents: Vec<_> = rows
+    let incidents = reader.incidents((Some(span.from), Some(span.to)), u32::MAX);
+    let mut incidents: Vec<_> = incidents
         .await?
         .into_iter()
-        .map(|row| incident(row, *now))
+        .map(|incident| told(incident, *now))
         .filter(|incident| is_asked(&incident.route) && is_of(incident, *span))
         .collect();
     incidents.sort_by_key(|incident| (incident.began, incident.id));

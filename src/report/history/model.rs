@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::probe::name::RouteName;
+use crate::probe::outcome::Code;
 use crate::probe::payload::Class;
 
 /// The version of this shape.
@@ -151,9 +152,9 @@ pub struct Incident {
     /// Whether the test was down, so that its time is downtime.
     pub is_down: bool,
     /// Why, as a stable word.
-    pub code: Option<String>,
+    pub code: Code,
     /// Why, as a sentence.
-    pub reason: Option<String>,
+    pub reason: String,
 }
 
 /// What became of harmful payloads, and of those that are a matter of policy, on a route.

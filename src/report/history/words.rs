@@ -163,18 +163,12 @@ pub(super) fn incident(incident: &Incident, zone: &TimeZone) -> [String; 5] {
         ..
     } = incident;
     let ended = ended.map(|ended| moment(ended, zone));
-    let code = code.as_ref().map(|code| format!("[{code}]"));
-    let not_down = (!is_down).then(|| "(no downtime)".to_owned());
-    let cause: Vec<_> = [reason.clone(), code, not_down]
-        .into_iter()
-        .flatten()
-        .collect();
-    let cause = cause.join(" ");
+    let not_down = if *is_down { "" } else { " (no downtime)" };
     [
         moment(*began, zone),
         ended.unwrap_or_else(|| "not yet".into()),
         seconds(*lasted_s),
         format!("{}/{}", incident.route, incident.test),
-        if cause.is_empty() { NONE.into() } else { cause },
+        format!("{reason} [{code}]{not_down}"),
     ]
 }

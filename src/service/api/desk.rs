@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::answer::{Problem, described};
 use super::document::{RouteStatus, Status};
 use super::reckon::{Reckoned, Reply};
+use crate::probe::incident::Incident;
 use crate::service::metrics::Metrics;
 use crate::service::status::{Command, Snapshot};
 use crate::store::{Reader, StoreError};
@@ -109,10 +110,9 @@ impl Desk {
         asked.await.ok_or_else(stopping)
     }
 
-    async fn open_incidents(&self) -> Result<Vec<serde_json::Value>, StoreError> {
-        let incidents = self.reader.open_incidents().await?;
-        let incidents = incidents.iter().take(MOST_OPEN);
-        let incidents = incidents.filter_map(|row| serde_json::from_str(&row.incident).ok());
-        Ok(incidents.collect())
+    async fn open_incidents(&self) -> Result<Vec<Incident>, StoreError> {
+        let mut incidents = self.reader.open_incidents().await?;
+        incidents.truncate(MOST_OPEN);
+        Ok(incidents)
     }
 }

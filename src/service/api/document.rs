@@ -32,8 +32,7 @@ pub struct Status {
     /// Every route, by its name.
     pub routes: Vec<RouteStatus>,
     /// The incidents that are open, the newest first; null where the history cannot be read.
-    #[schemars(with = "Option<Vec<Incident>>")]
-    pub incidents: Option<Vec<Value>>,
+    pub incidents: Option<Vec<Incident>>,
     /// Every mailbox that is watched.
     pub mailboxes: Vec<MailboxView>,
     /// Every channel that notices go out by.
@@ -124,8 +123,7 @@ pub struct Routes {
 #[schemars(title = "mailrobin incidents")]
 pub struct Incidents {
     /// The incidents.
-    #[schemars(with = "Vec<Incident>")]
-    pub incidents: Vec<Value>,
+    pub incidents: Vec<Incident>,
 }
 
 /// Probes, the newest first: `GET /api/v1/probes`.

@@ -95,12 +95,7 @@ pub(super) async fn incidents(
         moment("until", until.as_deref())?,
     );
     let incidents = desk.reader.incidents(span, bounded(limit)?).await?;
-    let incidents = incidents
-        .iter()
-        .filter_map(|row| serde_json::from_str(&row.incident).ok());
-    Ok(Json(Incidents {
-        incidents: incidents.collect(),
-    }))
+    Ok(Json(Incidents { incidents }))
 }
 
 fn asked<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {

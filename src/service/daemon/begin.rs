@@ -204,8 +204,6 @@ impl Earlier {
         for (key, standing) in reader.standings().await? {
             match serde_json::from_str(&standing) {
                 Ok(standing) => drop(standings.insert(key, standing)),
-                // What a test that is gone leaves behind.
-                Err(_) if standing.is_empty() => {}
                 Err(error) => {
                     tracing::warn!(test = %key, "how it stood cannot be read back: {error}");
                 }
@@ -233,7 +231,7 @@ impl Earlier {
     /// The newest result of every test.
     fn last(&self) -> BTreeMap<TestKey, (u64, LastResult)> {
         let last = self.newest.iter().map(|record| {
-            let last = super::flow::last_result(record);
+            let last = super::results::last_result(record);
             (TestKey::of(record), (0, last))
         });
         last.collect()

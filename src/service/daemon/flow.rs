@@ -1,15 +1,14 @@
-//! From a due time to a judged result: probes are made, kept, handed over, watched for, judged and kept again.
+//! From a due time to an outcome: probes are made, kept, handed over, and told of what happens to them.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::super::alert::Event as Turn;
-use super::super::keeper::{Found, Kept, Order, said};
+use super::super::keeper::{Kept, said};
 use super::super::schedule::Start;
-use super::super::status::LastResult;
-use super::{Asked, Daemon, Errand, Group, Then, Underway};
+use super::results::Pinged;
+use super::{Daemon, Errand, Then, Underway};
 use crate::clock::Stamp;
 use crate::config::plan::Ping;
 use crate::engine::cycle::Cycle;
@@ -18,19 +17,9 @@ use crate::engine::pending::{Pending, Prospect};
 use crate::engine::ping::{each_address, ping};
 use crate::engine::traffic::Happened;
 use crate::mailbox;
-use crate::probe::facts::Sighting;
 use crate::probe::name::RouteName;
-use crate::probe::record::Record;
-use crate::probe::state::{Finding, TestKey};
-use crate::probe::tag::Tag;
-use crate::store::{Named, Recalled, Write};
-
-/// What speaking to the addresses of one server came to.
-pub(super) struct Pinged {
-    route: RouteName,
-    seq: u64,
-    records: Vec<Record>,
-}
+use crate::probe::state::TestKey;
+use crate::store::Write;
 
 /// A cycle, and what was looked up before it is begun.
 pub(super) struct Foreseen {
@@ -129,11 +118,7 @@ impl Daemon {
         let mut groups = Vec::new();
         if prospect.addresses.len() > 1 {
             for _ in &cycle.tests {
-                let number = self.seq();
-                let awaited = prospect.addresses.len();
-                let worst = None;
-                self.groups.insert(number, Group { awaited, worst });
-                groups.push(number);
+                groups.push(self.seq());
             }
         }
         for address in &prospect.addresses {
@@ -154,29 +139,25 @@ impl Daemon {
                     control = Some(id);
                 }
                 let seq = self.seq();
+                let group = groups.get(at).copied();
+                if let Some(number) = group {
+                    self.groups.entry(number).or_default().awaited += 1;
+                }
                 let underway = Underway {
                     seq,
                     route: pending.route.name.clone(),
                     submission: None,
-                    group: groups.get(at).copied(),
+                    group,
                 };
                 self.flights.insert(id, underway);
-                let key = Named {
-                    key: TestKey::new(
-                        pending.route.name.clone(),
-                        pending.test.sample.payload.as_str(),
-                        &pending.test.sample.variant(),
-                    ),
-                    payload: Some(pending.test.sample.payload.as_str()),
-                    variant: pending.test.sample.variant(),
-                };
+                let key = TestKey::sent(pending.route.name.clone(), &pending.test.sample);
                 self.launch(id, (seq, key, due.wall), Event::Start(Box::new(probe)));
             }
         }
     }
 
     /// Registers a probe with the ledger and the store; the store's answer lets it go.
-    fn launch(&mut self, id: Uuid, (seq, test, due): (u64, Named, Timestamp), event: Event) {
+    fn launch(&mut self, id: Uuid, (seq, test, due): (u64, TestKey, Timestamp), event: Event) {
         let Some(generation) = self.current() else {
             return;
         };
@@ -231,7 +212,7 @@ impl Daemon {
     }
 
     /// Does what follows from one step of a ledger. `about`: the probe that has come further.
-    fn carry_out(&mut self, number: u32, effects: Vec<Effect>, about: Option<Uuid>) {
+    pub(super) fn carry_out(&mut self, number: u32, effects: Vec<Effect>, about: Option<Uuid>) {
         let mut further: Vec<Uuid> = about.into_iter().collect();
         let (mut places, mut submits, mut settled) = (Vec::new(), Vec::new(), Vec::new());
         for effect in effects {
@@ -280,244 +261,10 @@ impl Daemon {
     }
 
     /// What the store is to know of a probe.
-    fn put_away(&mut self, number: u32, id: Uuid) -> Option<Vec<u8>> {
+    pub(super) fn put_away(&mut self, number: u32, id: Uuid) -> Option<Vec<u8>> {
         let generation = self.generation(number)?;
         let kept = generation.traffic.ledger.kept(id, Stamp::now())?;
         serde_json::to_vec(&kept).ok()
-    }
-
-    /// A probe has its outcome, or a record that is another than before; if that comes to nothing else, it is no result.
-    pub(super) fn settle(
-        &mut self,
-        number: u32,
-        id: Uuid,
-        (is_revision, counts): (bool, bool),
-        then: Vec<Then>,
-    ) {
-        let instance = self.identity.instance.clone();
-        let kept = self.put_away(number, id);
-        let Some(generation) = self.generation(number) else {
-            return;
-        };
-        let record = generation.traffic.ledger.record(id, &instance);
-        let gone = generation.traffic.ledger.forget(id);
-        let underway = self.flights.get(&id);
-        let known = underway.map(|underway| (underway.seq, underway.group));
-        if let (Some(record), Some((seq, group))) = (record, known) {
-            let group = group.filter(|_| !is_revision);
-            self.result(record, (seq, group), kept, then, (is_revision, counts));
-        }
-        for id in gone {
-            self.flights.remove(&id);
-        }
-    }
-
-    /// A result: kept, counted, and told of where that is due, all in one transaction.
-    fn result(
-        &mut self,
-        record: Record,
-        (seq, group): (u64, Option<u64>),
-        kept: Option<Vec<u8>>,
-        then: Vec<Then>,
-        (is_revision, counts): (bool, bool),
-    ) {
-        let Record {
-            id,
-            route,
-            outcome,
-            verdict,
-            code,
-            ..
-        } = &record;
-        let payload = record.payload_name();
-        tracing::info!(%id, %route, payload, %outcome, %verdict, %code, is_revision, "settled");
-        let key = TestKey::of(&record);
-        let newest = self.last.get(&key).is_none_or(|(last, _)| *last <= seq);
-        if newest {
-            self.last.insert(key.clone(), (seq, last_result(&record)));
-        }
-        let finding = Finding {
-            key,
-            seq,
-            probe: record.id,
-            due_at: record.due_at,
-            verdict: record.verdict,
-            code: record.code,
-            reason: record.reason.clone(),
-        };
-        let finding = if counts {
-            self.of_group(group, finding)
-        } else {
-            None
-        };
-        let record = Box::new(record);
-        if is_revision {
-            self.metrics.revised(None, &record);
-        } else {
-            self.metrics.settled(&record);
-        }
-        let writes = vec![Write::Settled { seq, record, kept }];
-        let now = Stamp::now();
-        let effects = finding
-            .map(|finding| self.board.step(Turn::Result(finding), now.wall))
-            .unwrap_or_default();
-        self.follow(effects, writes, then);
-    }
-
-    /// The result of a group, once all of it are there: the worst of theirs.
-    fn of_group(&mut self, group: Option<u64>, finding: Finding) -> Option<Finding> {
-        let Some(number) = group else {
-            return Some(finding);
-        };
-        let group = self.groups.get_mut(&number)?;
-        group.awaited = group.awaited.saturating_sub(1);
-        let is_worse = |worst: &Finding| finding.verdict > worst.verdict;
-        if group.worst.as_ref().is_none_or(is_worse) {
-            group.worst = Some(finding);
-        }
-        if group.awaited > 0 {
-            return None;
-        }
-        self.groups.remove(&number)?.worst
-    }
-
-    /// What speaking to a server came to.
-    pub(super) fn pinged(&mut self, pinged: Pinged) {
-        let Pinged {
-            route,
-            seq,
-            records,
-        } = pinged;
-        if let Some(count) = self.pinging.get_mut(&route) {
-            *count = count.saturating_sub(1);
-        }
-        let group = (records.len() > 1).then_some(seq);
-        if let Some(number) = group {
-            let (awaited, worst) = (records.len(), None);
-            self.groups.insert(number, Group { awaited, worst });
-        }
-        for record in records {
-            let seq = self.seq();
-            self.result(record, (seq, group), None, Vec::new(), (false, true));
-        }
-    }
-
-    /// A message of a probe that the ledger does not hold: the store may know it. What it says of one message is taken in
-    /// before it is asked about the next of the same probe, or the second would undo what the first has changed.
-    fn ask(&mut self, number: u32, sighting: Box<Sighting>) {
-        let Some(tag) = sighting.recognised.tag else {
-            return;
-        };
-        let is_ours = tag.instance() == self.identity.signer.instance();
-        let id = tag.id();
-        let is_elsewhere = |it: &super::Generation| it.traffic.ledger.knows(id);
-        if !is_ours || self.generations.iter().any(is_elsewhere) {
-            return;
-        }
-        if let Some(asked) = self.asked.get_mut(&id) {
-            asked.more.push((number, sighting));
-            return;
-        }
-        let more = Vec::new();
-        self.asked.insert(id, Asked { number, more });
-        // The keeper lives as long as we do.
-        let _ = self.orders.send(Order::Recall(id, sighting));
-    }
-
-    /// What the store knows of a message's probe.
-    fn recalled(&mut self, sighting: Box<Sighting>, found: Option<Found>) {
-        let Some(tag) = sighting.recognised.tag else {
-            return;
-        };
-        let id = tag.id();
-        let Some(Asked { number, more }) = self.asked.remove(&id) else {
-            return;
-        };
-        match found {
-            Some(found) => self.known(number, id, sighting, found),
-            None => self.leftover(number, tag, &sighting),
-        }
-        for (number, sighting) in more {
-            let knows = |it: &mut super::Generation| it.traffic.ledger.knows(id);
-            if self.generation(number).is_some_and(knows) {
-                self.sighted(number, sighting);
-            } else {
-                self.ask(number, sighting);
-            }
-        }
-    }
-
-    /// Takes in a message of a probe that the ledger holds.
-    fn sighted(&mut self, number: u32, sighting: Box<Sighting>) {
-        if let Some(generation) = self.generation(number) {
-            let effects = generation.traffic.step(Event::Sighted(sighting));
-            self.carry_out(number, effects, None);
-        }
-    }
-
-    /// A message of a probe of the history: its record may be another now.
-    fn known(&mut self, number: u32, id: Uuid, sighting: Box<Sighting>, found: Found) {
-        let Recalled {
-            seq,
-            is_settled,
-            kept,
-        } = found.probe;
-        let Some(kept) = kept else {
-            // Its record is final, and kept: what still comes of it is of no more interest.
-            if is_settled {
-                self.keep(Vec::new(), vec![Then::Dispose(number, sighting.place)]);
-            }
-            return;
-        };
-        let plan = Arc::clone(&self.plan);
-        let signer = self.identity.signer.clone();
-        let now = Stamp::now();
-        let Some(generation) = self.generation(number) else {
-            return;
-        };
-        let ledger = &mut generation.traffic.ledger;
-        let Ok(kept) = serde_json::from_slice::<crate::engine::kept::Kept>(&kept) else {
-            return;
-        };
-        let route = kept.route().clone();
-        if ledger.restore(id, kept, (&plan, &signer), now).is_err() {
-            return;
-        }
-        if let Some((control, recalled)) = found.control
-            && let Some(kept) = recalled.kept
-            && let Ok(kept) = serde_json::from_slice(&kept)
-            && !ledger.knows(control)
-            && ledger.restore(control, kept, (&plan, &signer), now).is_ok()
-        {
-            // It has its outcome, and is only needed by this one.
-            ledger.forget(control);
-        }
-        self.flights.entry(id).or_insert(Underway {
-            seq,
-            route,
-            submission: None,
-            group: None,
-        });
-        self.sighted(number, sighting);
-        let Some(generation) = self.generation(number) else {
-            return;
-        };
-        for id in generation.traffic.ledger.forget(id) {
-            self.flights.remove(&id);
-        }
-    }
-
-    /// A message of our own that the store does not know: of a history that is gone. It is swept once it is too old to be
-    /// awaited by anybody.
-    fn leftover(&mut self, number: u32, tag: Tag, sighting: &Sighting) {
-        let now = Stamp::now().wall;
-        let age = now.duration_since(tag.minted_at());
-        let longest = jiff::SignedDuration::try_from(self.plan.longest_flight());
-        if longest.is_ok_and(|longest| age > longest) {
-            let place = sighting.place.clone();
-            tracing::info!(mailbox = %place.mailbox, "a leftover that the history does not know is swept");
-            self.keep(Vec::new(), vec![Then::Dispose(number, place)]);
-        }
     }
 
     /// Something was kept, or cannot be.
@@ -579,17 +326,5 @@ impl Daemon {
             self.store.unstored += 1;
         }
         generation.traffic.submit(id, &route, submission);
-    }
-}
-
-pub(super) fn last_result(record: &Record) -> LastResult {
-    LastResult {
-        id: record.id,
-        due_at: record.due_at,
-        outcome: record.outcome,
-        verdict: record.verdict,
-        code: record.code,
-        reason: record.reason.clone(),
-        round_trip_ms: record.round_trip_ms,
     }
 }

@@ -5,7 +5,9 @@
 mod begin;
 mod end;
 mod flow;
+mod recall;
 mod reload;
+mod results;
 mod tell;
 mod view;
 
@@ -111,7 +113,7 @@ struct Asked {
 }
 
 /// Probes of one test that were started together: they count as one result, the worst of theirs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Group {
     awaited: usize,
     worst: Option<Finding>,
@@ -126,7 +128,7 @@ struct Generation {
 /// Something that takes its time, and that the loop does not wait for.
 enum Errand {
     /// Servers were spoken to.
-    Pinged(flow::Pinged),
+    Pinged(results::Pinged),
     /// What there is to know of a gateway before a cycle is begun.
     Foreseen(Box<flow::Foreseen>),
     /// Notices that are still owed.

@@ -15,10 +15,10 @@ use super::super::notify::{self, Letter, Ran, Report, wants};
 use super::{Channel, Daemon, Errand, Then};
 use crate::clock::Stamp;
 use crate::config::plan::Alert;
-use crate::probe::incident::{Incident, RecoveryAttempt};
+use crate::probe::incident::RecoveryAttempt;
 use crate::probe::name::{AlertName, RouteName};
 use crate::probe::notice::Notice;
-use crate::store::{IncidentRow, Waiting, Write};
+use crate::store::{Waiting, Write};
 
 /// Letters on their way to a courier.
 const LETTERS: usize = 100;
@@ -43,7 +43,7 @@ impl Daemon {
         let now = Stamp::now();
         for effect in effects {
             match effect {
-                Effect::Incident(incident) => writes.extend(row(&incident)),
+                Effect::Incident(incident) => writes.push(Write::Incident(Box::new(incident))),
                 Effect::Tell { alerts, notice } => {
                     let event = notice.event.as_str();
                     tracing::warn!(event, "{}", notice.title);
@@ -67,10 +67,7 @@ impl Daemon {
         for test in self.board.changed() {
             let standing = self.board.standing(&test);
             let standing = standing.and_then(|it| serde_json::to_string(it).ok());
-            writes.push(Write::Standing {
-                test,
-                standing: standing.unwrap_or_default(),
-            });
+            writes.push(Write::Standing { test, standing });
         }
         self.keep(writes, then);
     }
@@ -299,14 +296,4 @@ impl Daemon {
 /// The letter, if the courier could not take it: one that has its hands full is offered it again.
 fn taken(letters: &mpsc::Sender<Letter>, letter: Letter) -> Option<Letter> {
     letters.try_send(letter).err().map(TrySendError::into_inner)
-}
-
-fn row(incident: &Incident) -> Option<Write> {
-    Some(Write::Incident(IncidentRow {
-        id: incident.id,
-        test: incident.key.clone(),
-        began: incident.began,
-        ended: incident.ended,
-        incident: serde_json::to_string(incident).ok()?,
-    }))
 }

@@ -238,10 +238,7 @@ impl Daemon {
             return vec![TestKey::new(name.clone(), "ping", "")];
         }
         let tests = self.plan.routes.get(name).map(|route| &route.tests);
-        let key = |test: &crate::config::plan::Test| {
-            let payload = test.sample.payload.as_str();
-            TestKey::new(name.clone(), payload, &test.sample.variant())
-        };
+        let key = |test: &crate::config::plan::Test| TestKey::sent(name.clone(), &test.sample);
         tests.into_iter().flatten().map(key).collect()
     }
 }

@@ -1,6 +1,5 @@
 //! What came back of an HTTP request, or why nothing did: what it is worth, in words, and what to do about it.
 
-use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::hidden::Hidden;
 use super::http::origin;
 use crate::clock::Stamp;
 use crate::net::tls;
+use crate::net::web::{cause, io_error};
 use crate::probe::date::moment;
 use crate::report::account::{cut, line};
 
@@ -152,33 +152,7 @@ pub(super) fn broken(error: &reqwest::Error) -> (String, &'static str) {
     } else {
         "what came back is no HTTP: check scheme and port of `url`"
     };
-    (cause(error), remedy)
-}
-
-/// What the system said, if it was the system; of several, one in the other, the innermost.
-fn io_error(error: &reqwest::Error) -> Option<&io::Error> {
-    let mut error: &(dyn Error + 'static) = error.source()?;
-    let mut found = loop {
-        match error.downcast_ref::<io::Error>() {
-            Some(found) => break found,
-            None => error = error.source()?,
-        }
-    };
-    while let Some(inner) = found.get_ref().and_then(|inner| inner.downcast_ref()) {
-        found = inner;
-    }
-    Some(found)
-}
-
-/// The innermost of the errors: the outer ones say that a request failed, and name the URL.
-pub(super) fn cause(error: &reqwest::Error) -> String {
-    let Some(mut inner) = error.source() else {
-        return "the request cannot be made".into();
-    };
-    while let Some(deeper) = inner.source() {
-        inner = deeper;
-    }
-    line(&inner.to_string())
+    (line(&cause(error)), remedy)
 }
 
 #[cfg(test)]

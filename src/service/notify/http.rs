@@ -13,7 +13,7 @@ use reqwest::{Client, Method, Url, redirect};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use super::answer::{broken, cause, judged, read, words};
+use super::answer::{broken, judged, read, words};
 use super::error::DeliveryError;
 use super::hidden::Hidden;
 use crate::clock::Stamp;
@@ -21,6 +21,8 @@ use crate::config::plan::Trust;
 use crate::config::secret::Secret;
 use crate::net::dial::seconds;
 use crate::net::tls;
+use crate::net::web::cause;
+use crate::report::account::line;
 
 /// A connection is not waited for any longer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -61,7 +63,7 @@ impl Request<'_> {
         } = revealed;
         let on = format!("{} {}", self.method, origin(&url));
         let client = self.client(&url).map_err(|error| {
-            let why = cause(&error);
+            let why = line(&cause(&error));
             DeliveryError::seldom(format!("{on}: {why}"), "this is a local failure")
         })?;
         let mut request = client.request(self.method, url).headers(headers);

@@ -2,7 +2,7 @@
 
 use sqlx::{Row, SqliteConnection};
 
-use super::{Known, Named, Words, Write};
+use super::{Known, Words, Write};
 use crate::probe::facts::SeenBy;
 use crate::probe::outcome::{Code, Outcome, Verdict};
 use crate::probe::payload::Payload;
@@ -58,23 +58,26 @@ pub(super) async fn apply(
             return abandoned(connection, *seq, reason, known).await;
         }
         Write::Standing { test, standing } => {
-            let test = of_key(connection, known, test).await?;
-            sqlx::query("INSERT OR REPLACE INTO standings (test, standing) VALUES ($1, $2)")
-                .bind(test)
-                .bind(standing)
-                .execute(connection)
-                .await?;
+            let test = of_test(connection, known, test).await?;
+            let query = match standing {
+                Some(_) => "INSERT OR REPLACE INTO standings (test, standing) VALUES ($1, $2)",
+                None => "DELETE FROM standings WHERE test = $1",
+            };
+            let query = sqlx::query(query).bind(test);
+            let query = standing.iter().fold(query, sqlx::query::Query::bind);
+            query.execute(connection).await?;
         }
-        Write::Incident(row) => {
-            let test = of_key(connection, known, &row.test).await?;
+        Write::Incident(incident) => {
+            let test = of_test(connection, known, &incident.key).await?;
+            let whole = serde_json::to_string(incident);
             sqlx::query(
                 "INSERT OR REPLACE INTO incidents (id, test, began, ended, incident) VALUES ($1, $2, $3, $4, $5)",
             )
-            .bind(row.id.as_bytes().as_slice())
+            .bind(incident.id.as_bytes().as_slice())
             .bind(test)
-            .bind(micros(row.began))
-            .bind(row.ended.map(micros))
-            .bind(&row.incident)
+            .bind(micros(incident.began))
+            .bind(incident.ended.map(micros))
+            .bind(whole.map_err(|error| sqlx::Error::Encode(error.into()))?)
             .execute(connection)
             .await?;
         }
@@ -142,7 +145,7 @@ async fn settled(
     (record, kept): (&Record, Option<&[u8]>),
     known: &mut Known,
 ) -> Result<(), sqlx::Error> {
-    let test = of_test(connection, known, &Named::of(record)).await?;
+    let test = of_test(connection, known, &TestKey::of(record)).await?;
     let words = &mut known.words;
     let outcome = of_word(connection, words, record.outcome.as_str()).await?;
     let code = of_word(connection, words, record.code.as_str()).await?;
@@ -268,37 +271,23 @@ async fn of_word(
 async fn of_test(
     connection: &mut SqliteConnection,
     known: &mut Known,
-    test: &Named,
+    test: &TestKey,
 ) -> Result<i64, sqlx::Error> {
-    if let Some(number) = known.tests.get(&test.key) {
+    if let Some(number) = known.tests.get(test) {
         return Ok(*number);
     }
     let row = sqlx::query(
         "INSERT INTO tests (route, name, payload, variant) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (route, name) DO UPDATE SET route = route RETURNING test",
     )
-    .bind(test.key.route.as_str())
-    .bind(&*test.key.test)
-    .bind(test.payload)
-    .bind(&test.variant)
+    .bind(test.route.as_str())
+    .bind(&*test.test)
+    .bind(test.payload().map(Payload::as_str))
+    .bind(test.variant())
     .fetch_one(connection)
     .await?;
     let number = row.try_get("test")?;
-    known.tests.insert(test.key.clone(), number);
-    known.fresh.push(test.key.clone());
+    known.tests.insert(test.clone(), number);
+    known.fresh.push(test.clone());
     Ok(number)
-}
-
-/// The number of a test that may not have had a probe yet.
-async fn of_key(
-    connection: &mut SqliteConnection,
-    known: &mut Known,
-    key: &TestKey,
-) -> Result<i64, sqlx::Error> {
-    let named = Named {
-        payload: key.payload().map(Payload::as_str),
-        variant: key.variant().to_owned(),
-        key: key.clone(),
-    };
-    of_test(connection, known, &named).await
 }
