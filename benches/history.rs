@@ -23,9 +23,7 @@ use mailrobin::probe::record::Record;
 use mailrobin::probe::state::{State, TestKey};
 use mailrobin::report::history::calendar::Unit;
 use mailrobin::report::history::{Asked, report};
-use mailrobin::store::{
-    Opened, Reader, Retention, Span, Wanted, Write, Writer,
-};
+use mailrobin::store::{Opened, Reader, Retention, Span, Wanted, Write, Writer};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -367,7 +365,6 @@ impl Dice {
                     acknowledged: None,
                     recoveries: Vec::new(),
                 })));
-
             }
         }
         for number in 0..10 {

@@ -105,7 +105,12 @@ fn january() -> Vec<Write> {
     let blind = "the control came to nothing";
     writes.extend([
         incident(1, "plain", (58, 61), missing),
-        incident(2, "eicar", (60, 62), (Code::ControlFailed, blind, State::Unknown)),
+        incident(
+            2,
+            "eicar",
+            (60, 62),
+            (Code::ControlFailed, blind, State::Unknown),
+        ),
         incident(3, "eicar", (102, 103), (Code::Leak, leak, State::Lost)),
         // Long before, and long after.
         incident(4, "plain", (-900, -899), missing),

@@ -22,6 +22,23 @@ use crate::post::Post;
 use crate::robin::{Robin, until};
 use crate::wire::Wire;
 
+/// A route by which a plain message comes back every second.
+pub(crate) const ROUTE: &str = r#"
+[routes.loop]
+gateway = "lab"
+mailbox = "imap"
+bounce_mailbox = "imap"
+from = "probe@lab.example"
+to = "loop@echo.example"
+every = "1s"
+every_harmful = "1s"
+deadline = "15s"
+blind_grace = "20s"
+alerts = ["post"]
+fail_after = 1
+tests = [{ payload = "plain" }]
+"#;
+
 /// The key of every config here; tests that mint tags of their own use it too.
 pub(crate) const KEY: &str = "a key that is long enough to sign with";
 /// The instance of every config here.
@@ -147,6 +164,13 @@ impl Bed {
         let text = fs::read_to_string(self.path("mailrobin.toml")).unwrap();
         assert!(text.contains(old), "the config has no {old:?}");
         self.write(&text.replace(old, new));
+    }
+
+    /// Waits for a first result of [`ROUTE`].
+    pub(crate) fn until_tested(&self) {
+        until("it is tested", || {
+            !self.history.settled("loop", "plain").is_empty()
+        });
     }
 
     pub(crate) fn start(&self) -> Robin {

@@ -6,24 +6,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, ROUTE};
 use crate::robin::until;
 use crate::wire::{Said, When};
-
-const ROUTE: &str = r#"
-[routes.loop]
-gateway = "lab"
-mailbox = "imap"
-bounce_mailbox = "imap"
-from = "probe@lab.example"
-to = "loop@echo.example"
-every = "1s"
-deadline = "15s"
-blind_grace = "20s"
-alerts = ["post"]
-fail_after = 1
-tests = [{ payload = "plain" }]
-"#;
 
 /// What `end.rs` allows for, and as much again for a slow machine.
 const BOUND: Duration = Duration::from_secs(50);
@@ -146,9 +131,7 @@ fn a_changed_config_is_gone_by_at_once() {
 fn a_wrong_config_changes_nothing() {
     let bed = Bed::with(ROUTE);
     let robin = bed.start();
-    until("it is tested", || {
-        !bed.history.settled("loop", "plain").is_empty()
-    });
+    bed.until_tested();
     bed.change("every = \"1s\"", "evry = \"1s\"");
     robin.signal(Signal::HUP);
     until("somebody is told", || !bed.post.of("trouble").is_empty());

@@ -6,24 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use mailrobin::probe::tag::{Instance, Signer};
 use serde_json::Value;
 
-use crate::bed::{Bed, INSTANCE, KEY};
+use crate::bed::{Bed, INSTANCE, KEY, ROUTE};
 use crate::robin::until;
-
-const ROUTE: &str = r#"
-[routes.loop]
-gateway = "lab"
-mailbox = "imap"
-bounce_mailbox = "imap"
-from = "probe@lab.example"
-to = "loop@echo.example"
-every = "1s"
-every_harmful = "1s"
-deadline = "15s"
-blind_grace = "15s"
-alerts = ["post"]
-fail_after = 1
-tests = [{ payload = "plain" }]
-"#;
 
 /// A gateway that takes connections and never says a word.
 fn silent() -> (TcpListener, u16) {
@@ -94,9 +78,7 @@ fn what_was_left_behind_goes_bit_by_bit() {
     }
     assert_eq!(bed.copies(), LEFT);
     let robin = bed.start();
-    until("it is tested", || {
-        !bed.history.settled("loop", "plain").is_empty()
-    });
+    bed.until_tested();
     assert!(bed.copies() > LEFT / 10, "testing waited for the sweep");
     until("all are gone", || bed.copies() <= 1);
     robin.stop();

@@ -9,22 +9,8 @@ use sqlx::{Connection, query};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, ROUTE};
 use crate::robin::{Robin, until};
-
-const ROUTE: &str = r#"
-[routes.loop]
-gateway = "lab"
-mailbox = "imap"
-bounce_mailbox = "imap"
-from = "probe@lab.example"
-to = "loop@echo.example"
-every = "1s"
-deadline = "20s"
-blind_grace = "20s"
-alerts = ["post"]
-tests = [{ payload = "plain" }]
-"#;
 
 fn expunges(bed: &Bed) -> usize {
     let said = bed.imap.client();
@@ -95,9 +81,7 @@ impl Database {
 fn locked_by_another() {
     let bed = Bed::with(ROUTE);
     let robin = bed.start();
-    until("it is tested", || {
-        !bed.history.settled("loop", "plain").is_empty()
-    });
+    bed.until_tested();
     let mut database = Database::open(&bed);
     database.run("BEGIN IMMEDIATE");
     goes_on(&bed, robin, || database.run("ROLLBACK"));
@@ -137,9 +121,7 @@ fn a_full_disk() {
     };
     let bed = Bed::on(dir, ROUTE);
     let robin = bed.start();
-    until("it is tested", || {
-        !bed.history.settled("loop", "plain").is_empty()
-    });
+    bed.until_tested();
     let filler = bed.path("state/filler");
     let mut file = fs::File::create(&filler).unwrap();
     while file.write_all(&[0; 512]).is_ok() {}
@@ -151,9 +133,7 @@ fn a_full_disk() {
 fn a_corrupt_one_is_set_aside() {
     let bed = Bed::with(ROUTE);
     let robin = bed.start();
-    until("it is tested", || {
-        !bed.history.settled("loop", "plain").is_empty()
-    });
+    bed.until_tested();
     robin.stop();
     let mut database = Database::open(&bed);
     database.run("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -163,9 +143,7 @@ fn a_corrupt_one_is_set_aside() {
     let robin = bed.start();
     until("somebody is told", || !bed.post.of("trouble").is_empty());
     assert!(robin.said().contains("the history was damaged"));
-    until("it is tested", || {
-        !bed.history.settled("loop", "plain").is_empty()
-    });
+    bed.until_tested();
     robin.stop();
     let files = fs::read_dir(bed.path("state")).unwrap();
     let mut aside = files.map(|file| file.unwrap().path()).filter(|path| {
@@ -178,9 +156,7 @@ fn a_corrupt_one_is_set_aside() {
 fn a_newer_one_is_left_as_it_is() {
     let bed = Bed::with(ROUTE);
     let robin = bed.start();
-    until("it is tested", || {
-        !bed.history.settled("loop", "plain").is_empty()
-    });
+    bed.until_tested();
     robin.stop();
     let mut database = Database::open(&bed);
     database.run(
@@ -209,13 +185,11 @@ fn a_newer_one_is_left_as_it_is() {
 fn a_mailbox_that_cannot_be_read_says_nothing_of_the_mail() {
     let bed = Bed::with(
         &ROUTE
-            .replace("\"20s\"", "\"1s\"")
-            .replace("alerts", "fail_after = 1\nalerts"),
+            .replace("\"15s\"", "\"1s\"")
+            .replace("\"20s\"", "\"1s\""),
     );
     let robin = bed.start();
-    until("it is tested", || {
-        !bed.history.settled("loop", "plain").is_empty()
-    });
+    bed.until_tested();
     bed.fault("add imap-down=10m");
     until("nothing can be said of some", || {
         let settled = bed.history.settled("loop", "plain");
