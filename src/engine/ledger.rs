@@ -2,6 +2,7 @@
 //! done comes back as effects.
 
 mod keep;
+mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::flight::{Flight, Next, Stage};
 use crate::clock::Stamp;
 use crate::config::plan::Route;
 use crate::judge::evidence::{self, Copy};
-use crate::judge::verdict::{Close, Judgement};
+use crate::judge::verdict::Close;
 use crate::mailbox::Interest;
 use crate::probe::facts::{Attempt, Blindness, Failure, Look, Place, Sighting};
 use crate::probe::listing::Listing;
@@ -22,7 +23,7 @@ use crate::probe::message::Kind;
 use crate::probe::name::MailboxName;
 use crate::probe::outcome::{Code, Outcome};
 use crate::probe::payload::Sample;
-use crate::probe::record::{Clock, Record};
+use crate::probe::record::Clock;
 use crate::probe::tag::Tag;
 use crate::smtp::submit::Submission;
 
@@ -183,65 +184,6 @@ impl Ledger {
             }
         }
         effects
-    }
-
-    /// What is known of a probe.
-    pub fn record(&self, id: Uuid, instance: &str) -> Option<Record> {
-        let flight = self.flights.get(&id)?;
-        let control = flight
-            .control
-            .and_then(|control| self.flights.get(&control));
-        let twins = self.came_through(flight.control);
-        Some(flight.record(instance, control.map(Flight::as_control), &twins))
-    }
-
-    /// What a probe comes to, as far as is known.
-    fn judgement(&self, id: Uuid) -> Option<Judgement> {
-        let flight = self.flights.get(&id)?;
-        let settled = matches!(flight.stage, Stage::Settled(_));
-        let control = flight
-            .control
-            .and_then(|control| self.flights.get(&control));
-        settled.then(|| flight.judgement(control.map(Flight::as_control)))
-    }
-
-    /// The record of every probe, in the order of their ids, which is that of their start.
-    pub fn into_records(self, instance: &str) -> impl Iterator<Item = Record> {
-        let controls: BTreeSet<_> = self
-            .flights
-            .values()
-            .filter_map(|flight| flight.control)
-            .collect();
-        // Records take the place of flights one by one, as there may be thousands: what they need of others is kept.
-        let kept = |id: Uuid| {
-            let control = self.flights.get(&id).map(Flight::as_control);
-            let twins = self.came_through(Some(id));
-            let twins = twins
-                .into_iter()
-                .map(|(name, kind)| (name.to_owned(), kind.to_owned()));
-            (id, (control, twins.collect::<Vec<_>>()))
-        };
-        let cycles: BTreeMap<_, _> = controls.into_iter().map(kept).collect();
-        self.flights.into_values().map(move |flight| {
-            let cycle = flight.control.and_then(|id| cycles.get(&id));
-            let (control, twins) =
-                cycle.map_or((None, [].as_slice()), |(control, twins)| (*control, twins));
-            let twins: Vec<_> = twins
-                .iter()
-                .map(|(name, kind)| (name.as_str(), kind.as_str()))
-                .collect();
-            flight.record(instance, control, &twins)
-        })
-    }
-
-    /// Names and media types of harmless attachments that came through in this cycle.
-    fn came_through(&self, control: Option<Uuid>) -> Vec<(&str, &str)> {
-        let twins = control.and_then(|control| self.twins.get(&control));
-        let flights = twins
-            .into_iter()
-            .flatten()
-            .filter_map(|id| self.flights.get(id));
-        flights.flat_map(Flight::came_through).collect()
     }
 
     fn start(&mut self, probe: Probe, now: Stamp, effects: &mut Vec<Effect>) {

@@ -12,6 +12,7 @@ use crate::probe::facts::{End, Reply, SeenBy, Step, Uid, Vantage};
 use crate::probe::message::{Recognised, compose};
 use crate::probe::outcome::{Phase, Verdict};
 use crate::probe::payload::Payload;
+use crate::probe::record::Record;
 use crate::probe::tag::{Instance, Signer, Tag};
 
 const CONFIG: &str = r#"
