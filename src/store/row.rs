@@ -228,15 +228,23 @@ pub(super) fn parse<T: serde::de::DeserializeOwned>(word: &str) -> Option<T> {
     serde_json::from_value(word.into()).ok()
 }
 
-/// Packs a text.
-pub(super) fn pack(text: &[u8]) -> Vec<u8> {
-    let mut packed = ZlibEncoder::new(Vec::with_capacity(text.len() / 2), Compression::fast());
-    // Writing to memory does not fail.
-    let _ = packed.write_all(text);
-    packed.finish().unwrap_or_default()
+/// Packs texts one after the other. It takes 400 KB, so there is one for all of them.
+#[derive(Debug)]
+pub(super) struct Packer(ZlibEncoder<Vec<u8>>);
+
+impl Packer {
+    pub(super) fn new() -> Self {
+        Self(ZlibEncoder::new(Vec::new(), Compression::fast()))
+    }
+
+    pub(super) fn pack(&mut self, text: &[u8]) -> Vec<u8> {
+        // Writing to memory does not fail.
+        let _ = self.0.write_all(text);
+        self.0.reset(Vec::new()).unwrap_or_default()
+    }
 }
 
-/// Unpacks what [`pack`] made.
+/// Unpacks what a [`Packer`] made.
 pub(super) fn unpack(packed: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut text = Vec::with_capacity(packed.len() * 4);
     ZlibDecoder::new(packed)

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::StoreError;
 use super::days::Limits;
 use super::read::key;
+use super::row::Packer;
 use super::transaction::{begin, end};
 use crate::probe::incident::Incident;
 use crate::probe::name::AlertName;
@@ -161,6 +162,7 @@ struct Known {
     /// Learnt in the transaction under way.
     fresh: Vec<TestKey>,
     limits: Limits,
+    packer: Packer,
 }
 
 impl Known {
@@ -204,6 +206,7 @@ impl Writer {
                 tests,
                 fresh: Vec::new(),
                 limits,
+                packer: Packer::new(),
             },
         })
     }

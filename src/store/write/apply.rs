@@ -9,7 +9,7 @@ use crate::probe::payload::Payload;
 use crate::probe::record::Record;
 use crate::probe::state::TestKey;
 use crate::store::days::DAY;
-use crate::store::row::{Columns, micros, pack, verdict_number};
+use crate::store::row::{Columns, micros, verdict_number};
 
 fn number(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
@@ -39,7 +39,7 @@ pub(super) async fn apply(
                 .await?;
             sqlx::query("INSERT OR REPLACE INTO details (seq, kept) VALUES ($1, $2)")
                 .bind(number(*seq))
-                .bind(pack(kept))
+                .bind(known.packer.pack(kept))
                 .execute(connection)
                 .await?;
         }
@@ -47,7 +47,7 @@ pub(super) async fn apply(
             // Where its beginning could not be stored, there is nothing yet that could come further.
             sqlx::query("UPDATE details SET kept = $2 WHERE seq = $1")
                 .bind(number(*seq))
-                .bind(pack(kept))
+                .bind(known.packer.pack(kept))
                 .execute(connection)
                 .await?;
         }
@@ -190,8 +190,8 @@ async fn settled(
         "INSERT OR REPLACE INTO details (seq, kept, document, passed) VALUES ($1, $2, $3, $4)",
     )
     .bind(number(seq))
-    .bind(kept.map(pack))
-    .bind(pack(&document))
+    .bind(kept.map(|kept| known.packer.pack(kept)))
+    .bind(known.packer.pack(&document))
     .bind((record.verdict == Verdict::Pass).then_some(1))
     .execute(&mut *connection)
     .await?;
