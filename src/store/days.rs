@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use sqlx::{Row, SqliteConnection};
 
 use super::StoreError;
-use super::read::{Reader, key};
+use super::numbers::{Words, key};
+use super::read::Reader;
 use super::row::{micros, moment};
 use super::stats::{DayStats, Kind, Span, Stats};
 use super::transaction::{begin, end};
-use super::write::{Words, Writer};
+use super::write::Writer;
 use crate::probe::state::TestKey;
 
 /// A day, in microseconds.

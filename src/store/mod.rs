@@ -5,6 +5,7 @@
 
 mod check;
 mod days;
+mod numbers;
 mod open;
 mod probes;
 mod prune;

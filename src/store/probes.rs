@@ -6,10 +6,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::StoreError;
+use super::numbers::Words;
 use super::prune::first_id;
 use super::read::{INSTANCE, Reader, seq};
 use super::row::{id, micros, moment, record, unpack, verdict_number};
-use super::write::Words;
 use crate::probe::name::RouteName;
 use crate::probe::outcome::Verdict;
 use crate::probe::record::Record;

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use uuid::Uuid;
 
 use super::StoreError;
+use super::numbers::key;
 use super::row::{id, micros, moment, unpack};
 use super::write::Writer;
 use crate::probe::incident::Incident;
@@ -197,14 +198,6 @@ impl Reader {
 fn incident(row: &SqliteRow) -> Result<Incident, sqlx::Error> {
     let incident = serde_json::from_str(row.try_get("incident")?);
     incident.map_err(|error| sqlx::Error::Decode(error.into()))
-}
-
-/// The test that a row names.
-pub(super) fn key(row: &SqliteRow) -> Result<TestKey, sqlx::Error> {
-    Ok(TestKey {
-        route: row.try_get::<&str, _>("route")?.into(),
-        test: row.try_get::<&str, _>("name")?.into(),
-    })
 }
 
 impl Writer {

@@ -10,7 +10,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use super::write::Words;
+use super::numbers::Words;
 use crate::probe::evidence::Evidence;
 use crate::probe::facts::SeenBy;
 use crate::probe::outcome::{Code, Outcome, Phase, Verdict};

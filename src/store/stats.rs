@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use super::numbers::Words;
 use super::row::{milliseconds, verdict_number};
-use super::write::Words;
 use crate::probe::outcome::{Code, Verdict};
 use crate::probe::state::TestKey;
 

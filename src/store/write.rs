@@ -2,17 +2,16 @@
 
 mod apply;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{Connection, SqliteConnection};
 use uuid::Uuid;
 
 use super::StoreError;
 use super::days::Limits;
-use super::read::key;
+use super::numbers::{Tests, Words};
 use super::row::Packer;
 use super::transaction::{begin, end};
 use crate::probe::incident::Incident;
@@ -113,37 +112,6 @@ pub enum Write {
     },
 }
 
-/// The words of the database and their numbers.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Words {
-    numbers: BTreeMap<String, i64>,
-    texts: BTreeMap<i64, String>,
-    /// Learnt in the transaction under way.
-    fresh: Vec<String>,
-}
-
-impl Words {
-    pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
-        let mut words = Self::default();
-        let rows = sqlx::query("SELECT word, text FROM words").fetch_all(connection);
-        for row in rows.await? {
-            words.learn(row.try_get("text")?, row.try_get("word")?);
-        }
-        words.fresh.clear();
-        Ok(words)
-    }
-
-    pub(super) fn text(&self, number: i64) -> Option<&str> {
-        self.texts.get(&number).map(String::as_str)
-    }
-
-    fn learn(&mut self, text: String, number: i64) {
-        self.fresh.push(text.clone());
-        self.texts.insert(number, text.clone());
-        self.numbers.insert(text, number);
-    }
-}
-
 /// The one that writes.
 #[derive(Debug)]
 pub struct Writer {
@@ -154,13 +122,11 @@ pub struct Writer {
     known: Known,
 }
 
-/// What has a number in the database.
+/// What is known of the database while it is written.
 #[derive(Debug)]
 struct Known {
     words: Words,
-    tests: BTreeMap<TestKey, i64>,
-    /// Learnt in the transaction under way.
-    fresh: Vec<TestKey>,
+    tests: Tests,
     limits: Limits,
     packer: Packer,
 }
@@ -168,14 +134,8 @@ struct Known {
 impl Known {
     /// What was learnt in the transaction is there, or not.
     fn learnt(&mut self, is_there: bool) {
-        for key in self.fresh.drain(..).filter(|_| !is_there) {
-            self.tests.remove(&key);
-        }
-        for text in self.words.fresh.drain(..).filter(|_| !is_there) {
-            if let Some(number) = self.words.numbers.remove(&text) {
-                self.words.texts.remove(&number);
-            }
-        }
+        self.words.learnt(is_there);
+        self.tests.learnt(is_there);
     }
 }
 
@@ -187,15 +147,7 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let failed = || StoreError::at(&path, "cannot read it");
         let words = Words::load(&mut connection).await.map_err(failed())?;
-        let rows = sqlx::query("SELECT test, route, name FROM tests")
-            .fetch_all(&mut connection)
-            .await
-            .map_err(failed())?;
-        let mut tests = BTreeMap::new();
-        for row in rows {
-            let number = row.try_get("test").map_err(failed())?;
-            tests.insert(key(&row).map_err(failed())?, number);
-        }
+        let tests = Tests::load(&mut connection).await.map_err(failed())?;
         let limits = Limits::load(&mut connection).await.map_err(failed())?;
         Ok(Self {
             connection,
@@ -204,7 +156,6 @@ impl Writer {
             known: Known {
                 words,
                 tests,
-                fresh: Vec::new(),
                 limits,
                 packer: Packer::new(),
             },

@@ -2,10 +2,9 @@
 
 use sqlx::{Row, SqliteConnection};
 
-use super::{Known, Words, Write};
+use super::{Known, Write};
 use crate::probe::facts::SeenBy;
 use crate::probe::outcome::{Code, Outcome, Verdict};
-use crate::probe::payload::Payload;
 use crate::probe::record::Record;
 use crate::probe::state::TestKey;
 use crate::store::days::DAY;
@@ -29,7 +28,7 @@ pub(super) async fn apply(
             due,
             kept,
         } => {
-            let test = of_test(connection, known, test).await?;
+            let test = known.tests.number(connection, test).await?;
             sqlx::query("INSERT INTO probes (seq, id, test, due) VALUES ($1, $2, $3, $4)")
                 .bind(number(*seq))
                 .bind(id.as_bytes().as_slice())
@@ -58,7 +57,7 @@ pub(super) async fn apply(
             return abandoned(connection, *seq, reason, known).await;
         }
         Write::Standing { test, standing } => {
-            let test = of_test(connection, known, test).await?;
+            let test = known.tests.number(connection, test).await?;
             let query = match standing {
                 Some(_) => "INSERT OR REPLACE INTO standings (test, standing) VALUES ($1, $2)",
                 None => "DELETE FROM standings WHERE test = $1",
@@ -68,7 +67,7 @@ pub(super) async fn apply(
             query.execute(connection).await?;
         }
         Write::Incident(incident) => {
-            let test = of_test(connection, known, &incident.key).await?;
+            let test = known.tests.number(connection, &incident.key).await?;
             let whole = serde_json::to_string(incident);
             sqlx::query(
                 "INSERT OR REPLACE INTO incidents (id, test, began, ended, incident) VALUES ($1, $2, $3, $4, $5)",
@@ -145,13 +144,13 @@ async fn settled(
     (record, kept): (&Record, Option<&[u8]>),
     known: &mut Known,
 ) -> Result<(), sqlx::Error> {
-    let test = of_test(connection, known, &TestKey::of(record)).await?;
+    let test = known.tests.number(connection, &TestKey::of(record)).await?;
     let words = &mut known.words;
-    let outcome = of_word(connection, words, record.outcome.as_str()).await?;
-    let code = of_word(connection, words, record.code.as_str()).await?;
+    let outcome = words.number(connection, record.outcome.as_str()).await?;
+    let code = words.number(connection, record.code.as_str()).await?;
     let seen_by = match record.seen_by {
-        Some(SeenBy::Idle) => Some(of_word(connection, words, "idle").await?),
-        Some(SeenBy::Poll) => Some(of_word(connection, words, "poll").await?),
+        Some(SeenBy::Idle) => Some(words.number(connection, "idle").await?),
+        Some(SeenBy::Poll) => Some(words.number(connection, "poll").await?),
         None => None,
     };
     let columns = Columns::of(record);
@@ -226,8 +225,10 @@ async fn abandoned(
     known: &mut Known,
 ) -> Result<(), sqlx::Error> {
     let words = &mut known.words;
-    let outcome = of_word(connection, words, Outcome::Unfinished.as_str()).await?;
-    let code = of_word(connection, words, Code::Interrupted.as_str()).await?;
+    let outcome = words
+        .number(connection, Outcome::Unfinished.as_str())
+        .await?;
+    let code = words.number(connection, Code::Interrupted.as_str()).await?;
     tracing::warn!(seq, "a probe in flight cannot be taken up: {reason}");
     let row = sqlx::query(
         "UPDATE probes SET outcome = $2, verdict = $3, code = $4 WHERE seq = $1 RETURNING test, due",
@@ -246,48 +247,4 @@ async fn abandoned(
         Some(row) => stale(connection, row.try_get("test")?, row.try_get("due")?, known).await,
         None => Ok(()),
     }
-}
-
-async fn of_word(
-    connection: &mut SqliteConnection,
-    words: &mut Words,
-    text: &str,
-) -> Result<i64, sqlx::Error> {
-    if let Some(number) = words.numbers.get(text) {
-        return Ok(*number);
-    }
-    // It may be there already, of a commit that nobody waited for.
-    let row = sqlx::query(
-        "INSERT INTO words (text) VALUES ($1) ON CONFLICT (text) DO UPDATE SET text = text RETURNING word",
-    )
-        .bind(text)
-        .fetch_one(connection)
-        .await?;
-    let number = row.try_get("word")?;
-    words.learn(text.to_owned(), number);
-    Ok(number)
-}
-
-async fn of_test(
-    connection: &mut SqliteConnection,
-    known: &mut Known,
-    test: &TestKey,
-) -> Result<i64, sqlx::Error> {
-    if let Some(number) = known.tests.get(test) {
-        return Ok(*number);
-    }
-    let row = sqlx::query(
-        "INSERT INTO tests (route, name, payload, variant) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (route, name) DO UPDATE SET route = route RETURNING test",
-    )
-    .bind(test.route.as_str())
-    .bind(&*test.test)
-    .bind(test.payload().map(Payload::as_str))
-    .bind(test.variant())
-    .fetch_one(connection)
-    .await?;
-    let number = row.try_get("test")?;
-    known.tests.insert(test.clone(), number);
-    known.fresh.push(test.clone());
-    Ok(number)
 }
