@@ -79,7 +79,9 @@ impl Daemon {
         let last = earlier.last();
         let taken = take_up(&earlier, &plan, &identity, &mut writer, now).await;
         let plan = Arc::new(plan);
-        let traffic = traffic(&plan, &identity, taken.ledger);
+        // A route that was disabled meanwhile is still waited for.
+        let awaited = taken.flights.values().map(|it| it.route.clone()).collect();
+        let traffic = traffic(&plan, &identity, taken.ledger, &awaited);
         let (orders, order_queue) = mpsc::unbounded_channel();
         let (kept_to, kept) = mpsc::unbounded_channel();
         let keeper = Keeper::new(writer, retention(&plan), order_queue, kept_to);
@@ -303,19 +305,27 @@ async fn take_up(
 }
 
 /// Watchers of the mailboxes that routes look at; our own copies of earlier times are told of, and left to the history.
-pub(super) fn traffic(plan: &Plan, identity: &Identity, ledger: Ledger) -> Traffic {
+pub(super) fn traffic(
+    plan: &Plan,
+    identity: &Identity,
+    ledger: Ledger,
+    awaited: &BTreeSet<RouteName>,
+) -> Traffic {
     let sweep = Sweep {
         own: None,
         recall: true,
         ..Sweep::of(plan)
     };
-    Traffic::start(watched(plan), (&identity.signer, sweep), ledger)
+    Traffic::start(watched(plan, awaited), (&identity.signer, sweep), ledger)
 }
 
-/// The mailboxes that routes look at.
-pub(super) fn watched(plan: &Plan) -> Vec<Arc<Mailbox>> {
-    let routes = plan.routes.iter();
-    let tested = routes.filter(|(name, _)| plan.watches.get(*name).is_some_and(|it| it.enabled));
+/// The mailboxes that routes look at: those that are tested, and these.
+pub(super) fn watched(plan: &Plan, awaited: &BTreeSet<RouteName>) -> Vec<Arc<Mailbox>> {
+    let is_tested = |name: &RouteName| plan.watches.get(name).is_some_and(|it| it.enabled);
+    let tested = plan
+        .routes
+        .iter()
+        .filter(|(name, _)| is_tested(name) || awaited.contains(*name));
     let names: BTreeSet<_> = tested
         .flat_map(|(_, route)| [Some(&route.mailbox.name), route.bounce_mailbox.as_ref()])
         .flatten()

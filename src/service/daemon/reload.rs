@@ -1,6 +1,7 @@
 //! A new config takes the place of the old one while probes are in flight: it is read as a whole first, and one that is
 //! wrong changes nothing.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -120,14 +121,15 @@ impl Daemon {
         self.watch_routes(Vec::new(), now);
         self.last
             .retain(|key, _| plan.watches.contains_key(&key.route));
-        if old.gateways != plan.gateways || watched(&old) != watched(&plan) {
+        let nobody = BTreeSet::new();
+        if old.gateways != plan.gateways || watched(&old, &nobody) != watched(&plan, &nobody) {
             self.new_generation();
         }
     }
 
     /// New probes go by the new servers; those in flight stay with the old ones.
     fn new_generation(&mut self) {
-        let traffic = traffic(&self.plan, &self.identity, Ledger::new());
+        let traffic = traffic(&self.plan, &self.identity, Ledger::new(), &BTreeSet::new());
         self.mailboxes
             .retain(|name, _| traffic.mailboxes().any(|watched| watched == name));
         let number = self.generations.last().map_or(0, |it| it.number + 1);
