@@ -145,7 +145,8 @@ impl Limits {
     }
 }
 
-/// Reckons the time from `from` up to `to`: whole days that are reckoned already from the days.
+/// Reckons the time from `from` up to `to`: whole days that are reckoned already from the days. Of a last day that is there
+/// for the most part, the rest is taken away again.
 async fn reckon(
     connection: &mut SqliteConnection,
     words: &Words,
@@ -156,13 +157,17 @@ async fn reckon(
     let mut stats: BTreeMap<i64, Stats> = BTreeMap::new();
     let (from, to) = (limits.cut(from), limits.cut(to));
     let first = from.div_euclid(DAY) + i64::from(from.rem_euclid(DAY) != 0);
-    let last = to.div_euclid(DAY).min(limits.days_until);
+    let (ended, of_it) = (to.div_euclid(DAY), to.rem_euclid(DAY));
+    let is_most = of_it > DAY / 2 && ended < limits.days_until;
+    let last = (ended + i64::from(is_most)).min(limits.days_until);
     if first >= last {
         from_probes(connection, words, None, (from, to), &mut stats).await?;
         return Ok(stats);
     }
     from_probes(connection, words, None, (from, first * DAY), &mut stats).await?;
     from_probes(connection, words, None, (last * DAY, to), &mut stats).await?;
+    let mut rest = BTreeMap::new();
+    from_probes(connection, words, None, (to, last * DAY), &mut rest).await?;
     let rows = sqlx::query(
         "SELECT d.* FROM tests t CROSS JOIN days d \
          WHERE d.test = t.test AND d.day >= $1 AND d.day < $2",
@@ -182,6 +187,12 @@ async fn reckon(
         let day = Stats::of_day(&row, deserializer)?;
         stats.entry(test).or_default().add(&day);
     }
+    for (test, rest) in rest {
+        if let Some(stats) = stats.get_mut(&test) {
+            stats.take_away(&rest);
+        }
+    }
+    stats.retain(|_, stats| stats.probes() > 0);
     Ok(stats)
 }
 

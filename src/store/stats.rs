@@ -119,6 +119,29 @@ impl Stats {
         }
     }
 
+    /// Takes those of a part of its time away again.
+    pub(super) fn take_away(&mut self, part: &Self) {
+        self.pass = self.pass.saturating_sub(part.pass);
+        self.warn = self.warn.saturating_sub(part.warn);
+        self.fail = self.fail.saturating_sub(part.fail);
+        self.unknown = self.unknown.saturating_sub(part.unknown);
+        for (own, parts) in [
+            (&mut self.outcomes, &part.outcomes),
+            (&mut self.codes, &part.codes),
+        ] {
+            for (word, count) in parts {
+                if let Some(own) = own.get_mut(word) {
+                    *own = own.saturating_sub(*count);
+                }
+            }
+            own.retain(|_, count| *count > 0);
+        }
+        if let (Some(own), Some(parts)) = (&mut self.round_trips, &part.round_trips) {
+            // What is a part of it can be taken away.
+            let _ = own.subtract(parts);
+        }
+    }
+
     pub(super) fn count(&mut self, kind: Kind, count: u64, words: &Words) {
         let of_verdict = match kind.verdict {
             PASS => &mut self.pass,
