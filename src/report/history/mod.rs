@@ -58,8 +58,13 @@ pub async fn report(reader: &Reader, asked: &Asked) -> Result<HistoryReport, Sto
         .filter(|incident| is_asked(&incident.route) && is_of(incident, *span))
         .collect();
     incidents.sort_by_key(|incident| (incident.began, incident.id));
+    let mut of_routes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for incident in &incidents {
+        let of_route = of_routes.entry(&incident.route).or_default();
+        of_route.push(incident);
+    }
     let reckoning = Reckoning {
-        incidents: &incidents,
+        incidents: of_routes,
         now: *now,
     };
 
@@ -85,7 +90,7 @@ pub async fn report(reader: &Reader, asked: &Asked) -> Result<HistoryReport, Sto
                 name: by.map(|unit| unit.name(first)).unwrap_or_default(),
                 from: part.from,
                 to: part.to,
-                figures: reckoning.figures(&sum, part, |incident| incident.route == *route),
+                figures: reckoning.figures(&sum, part, route, None),
             });
         }
     }
@@ -140,7 +145,8 @@ fn sum<'s>(all: impl Iterator<Item = &'s Stats>) -> Stats {
 
 /// What figures are reckoned with.
 struct Reckoning<'a> {
-    incidents: &'a [Incident],
+    /// Those of each route.
+    incidents: BTreeMap<&'a RouteName, Vec<&'a Incident>>,
     now: Timestamp,
 }
 
@@ -149,24 +155,23 @@ impl Reckoning<'_> {
         let sum = sum(tests.iter().map(|(_, stats)| stats));
         let of_test = |(key, stats): &(TestKey, Stats)| TestReport {
             test: key.test.to_string(),
-            figures: self.figures(stats, span, |incident| {
-                incident.route == key.route && *incident.test == *key.test
-            }),
+            figures: self.figures(stats, span, route, Some(&key.test)),
         };
         RouteReport {
             route: route.clone(),
-            figures: self.figures(&sum, span, |incident| incident.route == *route),
+            figures: self.figures(&sum, span, route, None),
             tests: tests.iter().map(of_test).collect(),
             parts: Vec::new(),
         }
     }
 
-    fn figures(&self, stats: &Stats, span: Span, is_its: impl Fn(&Incident) -> bool) -> Figures {
-        let of_span = self
-            .incidents
-            .iter()
-            .filter(|incident| is_its(incident) && is_of(incident, span));
-        let incidents: Vec<_> = of_span.collect();
+    /// Those of a route, or of one of its tests.
+    fn figures(&self, stats: &Stats, span: Span, route: &RouteName, test: Option<&str>) -> Figures {
+        let of_route = self.incidents.get(route).into_iter().flatten().copied();
+        let is_its = |incident: &Incident| test.is_none_or(|test| *incident.test == *test);
+        let incidents: Vec<_> = of_route
+            .filter(|incident| is_its(incident) && is_of(incident, span))
+            .collect();
         let downtime = downtime(incidents.iter().copied(), span, self.now);
         let is_known = stats.probes() > 0 || !incidents.is_empty();
         Figures {
