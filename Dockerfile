@@ -10,6 +10,7 @@ RUN mkdir benches src \
     && cargo build --locked --profile dist \
     && rm -r src
 COPY docs/codes.md docs/
+COPY migrations migrations
 COPY src src
 # Cargo goes by time, and the empty sources are younger than those of the checkout.
 RUN touch src/lib.rs src/main.rs && cargo build --locked --profile dist --bin mailrobin
