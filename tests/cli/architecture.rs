@@ -312,3 +312,32 @@ fn there_is_one_tls_and_one_crypto_provider() {
         assert!(!is_other.contains(&name), "{name} is another TLS");
     }
 }
+
+/// What the code takes in from beside `src` is there where the image is built, too.
+#[test]
+fn the_image_is_built_of_all_that_the_program_is() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let (dockerfile, context) = (read("Dockerfile"), read(".dockerignore"));
+    let mut count = 0;
+    for source in sources() {
+        let included = source.code.split("include_str!(\"").skip(1);
+        let included = included.filter_map(|rest| rest.split('"').next());
+        let mut beside: Vec<_> = included.filter(|path| path.starts_with("../")).collect();
+        if source.code.contains("sqlx::migrate!()") {
+            beside.push("migrations");
+        }
+        for path in beside {
+            let path = path.trim_start_matches("../");
+            assert!(
+                context.lines().any(|line| line == format!("!{path}")),
+                "{path} is not in .dockerignore"
+            );
+            assert!(
+                dockerfile.contains(&format!("COPY {path} ")),
+                "{path} is not in the Dockerfile"
+            );
+            count += 1;
+        }
+    }
+    assert!(count >= 2);
+}
