@@ -18,11 +18,30 @@ pub fn io_error(error: &reqwest::Error) -> Option<&io::Error> {
     Some(found)
 }
 
-/// The innermost of the errors, in its own words: the outer ones say that a request failed, and name the URL.
+/// The innermost of the errors, in its own words. The outermost is never told: it names the URL, which may be a secret.
 pub fn cause(error: &reqwest::Error) -> String {
-    let mut inner: &(dyn Error + 'static) = error;
+    let Some(mut inner) = error.source() else {
+        return "the request cannot be made".into();
+    };
     while let Some(deeper) = inner.source() {
         inner = deeper;
     }
     inner.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_without_a_cause_does_not_tell_its_url() {
+        let refused = axum::http::Response::builder()
+            .status(404)
+            .body("")
+            .unwrap();
+        let error = reqwest::Response::from(refused).error_for_status();
+        let error = error.unwrap_err();
+        assert!(error.source().is_none() && error.to_string().contains("://"));
+        assert_eq!(cause(&error), "the request cannot be made");
+    }
 }
