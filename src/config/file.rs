@@ -224,6 +224,8 @@ pub struct Route {
     pub defer_for: Option<Text>,
     /// How long after the deadline an unreadable mailbox is waited for.
     pub blind_grace: Option<Text>,
+    /// Other addresses of `to`, which reports may name in its place.
+    pub aliases: Option<At<Vec<Text>>>,
     /// Subject prefixes that mean a filter marked the message.
     pub marks: Option<At<Vec<Text>>>,
     /// Servers whose Authentication-Results count; left out: whoever wrote the topmost.

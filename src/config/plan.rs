@@ -372,6 +372,8 @@ pub struct Route {
     pub from: Address,
     /// The address whose rule forwards the copy.
     pub to: Address,
+    /// Other addresses that reports may name for it, such as its name behind the gateway.
+    pub aliases: Vec<Address>,
     /// Whether the envelope's sender carries the tag.
     pub verp: bool,
     /// Whether the envelope's recipient carries the tag.

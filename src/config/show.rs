@@ -198,6 +198,12 @@ fn route(route: &Route, watch: Option<&Arc<Watch>>) -> Table {
     put(&mut table, "warn_after", route.warn_after.map(written));
     put(&mut table, "defer_for", Some(written(route.defer_for)));
     put(&mut table, "blind_grace", Some(written(route.blind_grace)));
+    let aliases: Vec<_> = route.aliases.iter().map(ToString::to_string).collect();
+    put(
+        &mut table,
+        "aliases",
+        (!aliases.is_empty()).then_some(aliases),
+    );
     put(&mut table, "marks", Some(route.marks.clone()));
     let ids = &route.authserv_ids;
     put(

@@ -8,14 +8,14 @@ use uuid::Uuid;
 
 use crate::clock::Stamp;
 use crate::config::plan::Route;
-use crate::judge::evidence::Copy;
+use crate::judge::evidence::{self, Copy};
 use crate::judge::record::{Identity, Keeping};
 use crate::judge::verdict::{Case, Close, Control, Judgement, judge};
 use crate::probe::evidence::Bounce;
-use crate::probe::facts::{Attempt, End};
+use crate::probe::facts::{Attempt, End, Sighting};
 use crate::probe::listing::Listing;
-use crate::probe::manifest::Manifest;
-use crate::probe::message::Draft;
+use crate::probe::manifest::{Holds, Manifest};
+use crate::probe::message::{Draft, Kind};
 use crate::probe::outcome::{Outcome, Phase};
 use crate::probe::payload::Sample;
 use crate::probe::record::{Clock, Record};
@@ -95,6 +95,16 @@ pub(super) enum Next {
     Settle,
 }
 
+/// What a message that carries the tag comes to.
+pub(super) enum Reading {
+    /// A copy.
+    Copy(Box<Copy>),
+    /// A report of its delivery.
+    Bounce(Bounce),
+    /// It tells nothing of the probe.
+    Nothing,
+}
+
 impl Flight {
     /// What follows from the last attempt.
     pub(super) fn after_attempt(&self, now: Stamp) -> Next {
@@ -130,6 +140,53 @@ impl Flight {
         let growth = RETRY_GROWTH.powi(i32::try_from(self.retries.min(20)).unwrap_or(20));
         let interval = base.mul_f64(growth).min(LONGEST_RETRY);
         Next::Retry((now.mono + interval).min(until))
+    }
+
+    /// Reads a message that carries its tag.
+    pub(super) fn read(&self, sighting: &Sighting) -> Reading {
+        let kind = sighting.recognised.kind;
+        if matches!(kind, Kind::Copy | Kind::Quote)
+            && sighting.place.mailbox == self.route.mailbox.name
+        {
+            let settings = evidence::Settings {
+                marks: &self.route.marks,
+                authserv_ids: &self.route.authserv_ids,
+            };
+            let copy = evidence::copy(sighting, &self.draft(), &self.manifest, settings);
+            let is_copy = kind == Kind::Copy
+                || (copy.holds && self.manifest.payload != Holds::Block)
+                || evidence::shows_submission(&sighting.raw, &self.route, &self.attempts);
+            if is_copy {
+                return Reading::Copy(Box::new(copy));
+            }
+        }
+        match kind {
+            Kind::Report | Kind::Quote => {
+                evidence::bounce(&sighting.raw).map_or(Reading::Nothing, Reading::Bounce)
+            }
+            Kind::Copy | Kind::Reply => Reading::Nothing,
+        }
+    }
+
+    /// Adds a copy. Whether it is new.
+    pub(super) fn add_copy(&mut self, copy: Copy) -> bool {
+        let is_known = |known: &Copy| known.folder == copy.folder && known.uid == copy.uid;
+        let is_new = !self.copies.iter().any(is_known);
+        if is_new {
+            self.copies.push(copy);
+            self.copies.sort_by_key(|copy| copy.seen.mono);
+        }
+        is_new
+    }
+
+    /// Adds what a report says; a later delay does not take a failure back. Whether it is news.
+    pub(super) fn add_bounce(&mut self, bounce: Bounce) -> bool {
+        let known = self.bounce.as_ref();
+        let is_news = known.is_none_or(|known| known.action != "failed" && *known != bounce);
+        if is_news {
+            self.bounce = Some(bounce);
+        }
+        is_news
     }
 
     /// What was composed for it.

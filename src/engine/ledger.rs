@@ -10,16 +10,14 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::flight::{Flight, Next, Stage};
+use super::flight::{Flight, Next, Reading, Stage};
 use crate::clock::Stamp;
 use crate::config::plan::Route;
-use crate::judge::evidence::{self, Copy};
 use crate::judge::verdict::Close;
 use crate::mailbox::Interest;
 use crate::probe::facts::{Attempt, Blindness, Failure, Look, Place, Sighting};
 use crate::probe::listing::Listing;
 use crate::probe::manifest::Manifest;
-use crate::probe::message::Kind;
 use crate::probe::name::MailboxName;
 use crate::probe::outcome::{Code, Outcome};
 use crate::probe::payload::Sample;
@@ -302,39 +300,10 @@ impl Ledger {
             effects.push(Effect::Unknown(sighting));
             return;
         };
-        let is_new = match sighting.recognised.kind {
-            Kind::Reply => return,
-            Kind::Report => {
-                let Some(bounce) = evidence::bounce(&sighting.raw) else {
-                    return;
-                };
-                // A later word of a delay does not take a failure back.
-                let known = flight.bounce.as_ref();
-                let is_news =
-                    known.is_none_or(|known| known.action != "failed" && *known != bounce);
-                if is_news {
-                    flight.bounce = Some(bounce);
-                }
-                is_news
-            }
-            Kind::Mail => {
-                if sighting.place.mailbox != flight.route.mailbox.name {
-                    return;
-                }
-                let draft = flight.draft();
-                let settings = evidence::Settings {
-                    marks: &flight.route.marks,
-                    authserv_ids: &flight.route.authserv_ids,
-                };
-                let copy = evidence::copy(&sighting, &draft, &flight.manifest, settings);
-                let known = |known: &Copy| known.folder == copy.folder && known.uid == copy.uid;
-                let is_new = !flight.copies.iter().any(known);
-                if is_new {
-                    flight.copies.push(copy);
-                    flight.copies.sort_by_key(|copy| copy.seen.mono);
-                }
-                is_new
-            }
+        let is_new = match flight.read(&sighting) {
+            Reading::Nothing => return,
+            Reading::Bounce(bounce) => flight.add_bounce(bounce),
+            Reading::Copy(copy) => flight.add_copy(*copy),
         };
         effects.push(Effect::Dispose(id, sighting.place));
         if self.is_judged(id) {

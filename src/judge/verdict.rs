@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use lettre::Address;
+
 use super::evidence::{Copy, named_blocklist};
 use crate::clock::Stamp;
 use crate::config::plan::Route;
@@ -248,6 +250,9 @@ fn harmful(case: &Case<'_>, outcome: Outcome, code: Code) -> (Verdict, Code) {
             Code::RejectedBeforeContent
         };
         (Verdict::Unknown, code)
+    } else if expected && code == Code::NotForwarded {
+        // It was refused behind the filters, which proves nothing of them.
+        (Verdict::Unknown, code)
     } else if expected && !case.control_came() {
         (Verdict::Unknown, Code::ControlFailed)
     } else if expected {
@@ -257,6 +262,36 @@ fn harmful(case: &Case<'_>, outcome: Outcome, code: Code) -> (Verdict, Code) {
     } else {
         (Verdict::Fail, code)
     }
+}
+
+/// Whether a bounce is about the forwarded copy: its recipient is neither `to` nor one of its `aliases`. A redirect keeps
+/// our sender, so refusals on the return leg come to us as well.
+fn is_of_return_leg(bounce: &Bounce, route: &Route) -> bool {
+    let is_target = |address: &str| {
+        let mut targets = std::iter::once(&route.to).chain(&route.aliases);
+        targets.any(|target| is_mailbox_of(address, target, |domain, of| domain == of))
+    };
+    let first = bounce.original_recipient.as_deref();
+    let last = bounce.recipient.as_deref().or(first);
+    let Some(last) = last.filter(|address| address.contains('@')) else {
+        return false;
+    };
+    if is_target(last) {
+        return false;
+    }
+    let is_ours = last.eq_ignore_ascii_case(&route.mailbox.login.username)
+        || is_mailbox_of(last, &route.from, |domain, of| domain == of);
+    // The target's servers may have expanded `to` to a name of their own.
+    let is_host = |domain: &str, of: &str| domain.ends_with(&format!(".{of}"));
+    let is_inside = first.is_some_and(is_target) || is_mailbox_of(last, &route.to, is_host);
+    is_ours || !is_inside
+}
+
+/// Whether an address is that of the mailbox `of`, with or without a detail (`+…`), at a domain that fits.
+fn is_mailbox_of(address: &str, of: &Address, fits: impl Fn(&str, &str) -> bool) -> bool {
+    let (user, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    let plain = |user: &str| user.split('+').next().unwrap_or(user).to_lowercase();
+    plain(user) == plain(of.user()) && fits(&domain.to_lowercase(), &of.domain().to_lowercase())
 }
 
 fn outcome(case: &Case<'_>) -> (Outcome, Code) {
@@ -274,8 +309,13 @@ fn outcome(case: &Case<'_>) -> (Outcome, Code) {
             (Outcome::Missing, Code::Late)
         };
     }
-    if case.bounce.is_some_and(|bounce| bounce.action == "failed") {
-        return (Outcome::Bounced, Code::Bounced);
+    if let Some(bounce) = case.bounce.filter(|bounce| bounce.action == "failed") {
+        let code = if is_of_return_leg(bounce, case.route) {
+            Code::NotForwarded
+        } else {
+            Code::Bounced
+        };
+        return (Outcome::Bounced, code);
     }
     let Some(last) = case.attempts.last() else {
         return match case.close {

@@ -14,6 +14,8 @@ pub struct Leaf<'m> {
     pub media_type: String,
     /// How it was encoded for transfer.
     pub encoding: Encoding,
+    /// Whether it is part of a message that is attached to the outermost one.
+    pub nested: bool,
     /// What it holds.
     pub content: Content<'m>,
 }
@@ -64,6 +66,7 @@ pub fn leaves<'m>(message: &'m Message<'m>) -> Vec<Leaf<'m>> {
                 name: None,
                 media_type: "message/rfc822".into(),
                 encoding: Encoding::None,
+                nested,
                 content: Content::Header(message),
             });
         }
@@ -86,11 +89,29 @@ pub fn leaves<'m>(message: &'m Message<'m>) -> Vec<Leaf<'m>> {
                 name: part.attachment_name(),
                 media_type: media_type(part),
                 encoding: part.encoding,
+                nested,
                 content,
             });
         }
     }
     found
+}
+
+/// The whole body as one text, for a multipart message that has none of the boundaries it declares.
+pub fn unparted<'m>(message: &'m Message<'m>) -> Option<Leaf<'m>> {
+    let root = message.parts.first()?;
+    let body = slice(&message.raw_message, root.offset_body, root.offset_end);
+    let text = match str::from_utf8(body) {
+        Ok(text) => text,
+        Err(error) => str::from_utf8(body.get(..error.valid_up_to())?).ok()?,
+    };
+    Some(Leaf {
+        name: None,
+        media_type: "text/plain".into(),
+        encoding: Encoding::None,
+        nested: false,
+        content: Content::Text(text),
+    })
 }
 
 /// The media type that a part declares, lower case; `text/plain` where it declares none.

@@ -113,6 +113,9 @@ pub struct Bounce {
     pub reporting_host: Option<String>,
     /// The recipient it speaks of.
     pub recipient: Option<String>,
+    /// The recipient that the message was first addressed to, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_recipient: Option<String>,
 }
 
 /// What stopped a harmful payload.

@@ -51,6 +51,11 @@ impl<'x> Mail<'x> {
         self.message.subject()
     }
 
+    /// The address in From, as it stands.
+    pub fn author(&self) -> Option<&str> {
+        self.message.from()?.first()?.address()
+    }
+
     /// When the last server on the way says that it took the message: the date of the topmost Received field.
     pub fn received_at(&self) -> Option<Timestamp> {
         let (_, date) = self.field("Received")?.rsplit_once(';')?;
@@ -71,6 +76,15 @@ impl<'x> Mail<'x> {
     pub fn leaves(&self) -> Vec<Leaf<'_>> {
         leaf::leaves(&self.message)
     }
+
+    /// The same, or the body as it stands where the message has no part that can be told from another.
+    pub fn leaves_or_body(&self) -> Vec<Leaf<'_>> {
+        let mut leaves = self.leaves();
+        if leaves.is_empty() {
+            leaves.extend(leaf::unparted(&self.message));
+        }
+        leaves
+    }
 }
 
 /// An attached message.
@@ -81,6 +95,16 @@ impl<'m> Attached<'m> {
     /// The fields of its header, in their order.
     pub fn fields(self) -> impl Iterator<Item = Field<'m>> {
         fields(self.0)
+    }
+
+    /// Whether its header names this address as a recipient.
+    pub fn was_sent_to(self, address: &str) -> bool {
+        let address = address.to_ascii_lowercase();
+        let names = ["To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To"];
+        self.fields().any(|field| {
+            names.iter().any(|name| field.is(name))
+                && field.text().to_ascii_lowercase().contains(&address)
+        })
     }
 }
 

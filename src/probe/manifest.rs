@@ -138,7 +138,7 @@ impl TextDigest {
 
     /// Of the block between the two marker lines; `None` where a text holds no such block.
     pub fn of_payload(text: &str) -> Option<Self> {
-        let joined = words(text).collect::<Vec<_>>().join(" ");
+        let joined = unquoted(text);
         let (_, rest) = joined.split_once(PAYLOAD_BEGIN)?;
         let (block, _) = rest.split_once(PAYLOAD_END)?;
         Some(Self::of(block.split_whitespace()))
@@ -155,6 +155,11 @@ impl<'de> Deserialize<'de> for TextDigest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         digits(deserializer).map(Self)
     }
+}
+
+/// The words of a text, one space between them, without the quote marks before its lines.
+pub(super) fn unquoted(text: &str) -> String {
+    words(text).collect::<Vec<_>>().join(" ")
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {

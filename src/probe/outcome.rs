@@ -243,6 +243,7 @@ codes! {
     Missing "missing" "The gateway accepted the message, and no copy came by the deadline.";
     ReplyLost "reply-lost" "The reply to the message itself was lost, and no copy came by the deadline.";
     Bounced "bounced" "A delivery status notification says that the message could not be delivered.";
+    NotForwarded "not-forwarded" "A delivery status notification says that the forwarded copy could not be delivered: the mail came in, and was refused on its way back.";
     Rejected "rejected" "The gateway refused the message for good (5xx).";
     Deferred "deferred" "The gateway put the message off (4xx) for longer than `defer_for`.";
     Blocklisted "blocklisted" "The gateway refused or put off the message, and named a blocklist that our address is on.";

@@ -9,7 +9,7 @@ use crate::all;
 use crate::scenario::Scenario;
 
 /// The rows of the project's list of field cases, by the words they begin with.
-const FIELD_CASES: [&str; 32] = [
+const FIELD_CASES: [&str; 34] = [
     // Recognising the copy
     "The subject is rewritten on the way",
     "The tag is nowhere in the header",
@@ -19,6 +19,8 @@ const FIELD_CASES: [&str; 32] = [
     "Duplicate suppression",
     "A second copy arrives",
     "Auto-replies and loops",
+    "Messages that *refer* to a probe",
+    "A bounce names its side by the recipient it is about",
     // Watching the mailbox
     "SEARCH cannot be trusted",
     "Cost of a look",

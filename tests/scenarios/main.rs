@@ -17,6 +17,7 @@ mod judge;
 mod lab;
 mod letter;
 mod peer;
+mod reports;
 mod scenario;
 mod sessions;
 mod stage;

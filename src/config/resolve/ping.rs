@@ -70,6 +70,7 @@ fn of_messages(keys: &file::Route) -> impl Iterator<Item = (&'static str, Range<
         ("headers", headers.map(At::span)),
         ("defer_for", keys.defer_for.as_ref().map(At::span)),
         ("blind_grace", keys.blind_grace.as_ref().map(At::span)),
+        ("aliases", keys.aliases.as_ref().map(At::span)),
         ("marks", keys.marks.as_ref().map(At::span)),
         ("authserv_ids", keys.authserv_ids.as_ref().map(At::span)),
         ("authentication", results.map(At::span)),

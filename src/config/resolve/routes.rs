@@ -162,6 +162,7 @@ impl Reader<'_> {
     ) -> Option<Route> {
         let from = self.address(place.pick(|r| &r.from), "from", place);
         let to = self.address(place.pick(|r| &r.to), "to", place);
+        let aliases = self.addresses(place.pick(|r| &r.aliases));
         let deadline = self.duration(place.pick(|r| &r.deadline));
         let deadline = deadline.unwrap_or(Duration::from_mins(15));
         let warn_after = self.warn_after(place.pick(|r| &r.warn_after), deadline);
@@ -202,6 +203,7 @@ impl Reader<'_> {
             bounce_mailbox,
             from: from?,
             to: to?,
+            aliases,
             verp,
             plus_address,
             subject,
@@ -330,6 +332,18 @@ impl Reader<'_> {
             self.missing(key, place);
             return None;
         };
+        self.written_address(text)
+    }
+
+    fn addresses(&mut self, list: Option<&At<Vec<Text>>>) -> Vec<Address> {
+        let texts = list.map_or(&[][..], |list| list.value());
+        texts
+            .iter()
+            .filter_map(|text| self.written_address(text))
+            .collect()
+    }
+
+    fn written_address(&mut self, text: &Text) -> Option<Address> {
         let address = message::address(text.value());
         if let Err(error) = &address {
             let help = text

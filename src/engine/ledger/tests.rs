@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config;
 use crate::probe::facts::{End, Reply, SeenBy, Step, Uid, Vantage};
+use crate::probe::message::Kind;
 use crate::probe::message::{Recognised, compose};
 use crate::probe::outcome::{Phase, Verdict};
 use crate::probe::payload::Payload;
@@ -148,7 +149,7 @@ impl World {
             delivered_at: Some(self.at(seconds).wall),
             size: 2000,
             recognised: Recognised {
-                kind: Kind::Mail,
+                kind: Kind::Copy,
                 tag: Some(tag),
                 carriers: Vec::new(),
             },

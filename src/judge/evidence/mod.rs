@@ -8,6 +8,7 @@ mod hops;
 mod integrity;
 mod marks;
 mod stopped;
+mod submission;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ pub use bounce::bounce;
 pub use hops::{Hops, hops};
 pub use marks::SCORES;
 pub use stopped::stopped_by;
+pub use submission::shows_submission;
 
 use crate::clock::Stamp;
 use crate::probe::authentication::Authentication;

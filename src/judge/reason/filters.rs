@@ -46,6 +46,10 @@ pub(super) fn unproved(case: &Case<'_>, judgement: Judgement) -> String {
         Code::RejectedBeforeContent => {
             format!("{became}; it had not seen the message by then, so this proves no filter")
         }
+        Code::NotForwarded => format!(
+            "{}; it was refused behind the filters, so this proves none of them",
+            bounced(case)
+        ),
         Code::FilterNotTested => format!("no filter was tested: {}", not_handed_over(case)),
         _ => {
             let control = match case.control.map(|control| control.outcome) {

@@ -76,6 +76,11 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement, way: &str) -> String
             human(case.route.deadline)
         ),
         Code::Bounced => bounced(case),
+        Code::NotForwarded => format!(
+            "{}; that is not {}, so the mail came in and was refused on its way back",
+            bounced(case),
+            case.route.to
+        ),
         Code::Rejected => refused(case, "refused it"),
         Code::Blocklisted if outcome == Outcome::Unsent => refused(case, "refused us"),
         Code::Blocklisted if outcome == Outcome::Rejected => refused(case, "refused it"),

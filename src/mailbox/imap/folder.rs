@@ -313,7 +313,7 @@ async fn read_rest(
     let Uid::Imap { uid, .. } = sighting.place.uid else {
         return Ok(());
     };
-    if sighting.recognised.kind != Kind::Mail {
+    if !matches!(sighting.recognised.kind, Kind::Copy | Kind::Quote) {
         return Ok(());
     }
     let expected = usize::try_from(sighting.size).unwrap_or(most).min(most);
@@ -362,7 +362,7 @@ pub(super) async fn leftovers(
         .run(&command, |response| {
             if let Some(message) = Fetched::of(response) {
                 let recognised = recognise(message.bytes, signer);
-                let is_ours = recognised.kind == Kind::Mail;
+                let is_ours = recognised.kind == Kind::Copy;
                 found.extend(
                     recognised
                         .tag

@@ -185,7 +185,7 @@ impl Watcher {
         for (message, _) in newest.filter(|(_, id)| !self.backlog.contains(id)) {
             let header = session.top(message.number).await?.unwrap_or_default();
             let recognised = recognise(&header, &self.signer);
-            let is_ours = recognised.kind == Kind::Mail;
+            let is_ours = recognised.kind == Kind::Copy;
             if let Some(tag) = recognised.tag.filter(|_| is_ours)
                 && self.sweep.takes(tag, &self.signer, now)
             {

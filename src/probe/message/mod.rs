@@ -1,4 +1,4 @@
-//! The test message: composed and recognised in one place, so that the two cannot drift apart.
+//! The test message: composed here and recognised beside it, so that the two cannot drift apart.
 //!
 //! The tag rides in the Message-ID, an X- header, the end of the subject and the body (and, given to the gateway, in the
 //! envelope id), and any one of them alone is enough to recognise a copy.
@@ -14,16 +14,17 @@ use lettre::message::header::{
     ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue,
 };
 use lettre::message::{Attachment, Body, Mailbox, Message, MessageBuilder, MultiPart, SinglePart};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::mail::{Field, Mail};
+use super::mail::Mail;
 use super::manifest::{Holds, Manifest, SentPart, Sha256, TextDigest};
 use super::payload::content::{self, Content as Made, PASSWORD, Part, Transfer, Writing};
 use super::payload::{Class, Payload, Sample};
-use super::tag::{Signer, Tag};
-use crate::mime::leaf::Content;
+use super::tag::Tag;
+
+mod recognise;
+
+pub use recognise::{Carrier, Kind, Recognised, recognise};
 
 /// The header field that carries the tag.
 pub const TAG_FIELD: &str = "X-Mailrobin-Tag";
@@ -292,211 +293,6 @@ fn about(payload: Payload) -> String {
                 .into()
         }
     }
-}
-
-/// Where in a message the tag was found.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Carrier {
-    /// Message-ID, or a field in which a server keeps the one it replaced.
-    MessageId,
-    /// [`TAG_FIELD`].
-    Header,
-    /// The subject.
-    Subject,
-    /// References or In-Reply-To.
-    References,
-    /// A recipient field: plus-addressing.
-    Recipient,
-    /// Return-Path: VERP.
-    Sender,
-    /// The envelope id that a server reports back (RFC 3461 §4.4).
-    EnvelopeId,
-    /// Decoded text or an attached message.
-    Body,
-}
-
-impl fmt::Display for Carrier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::MessageId => "message-id",
-            Self::Header => "header",
-            Self::Subject => "subject",
-            Self::References => "references",
-            Self::Recipient => "recipient",
-            Self::Sender => "sender",
-            Self::EnvelopeId => "envelope-id",
-            Self::Body => "body",
-        })
-    }
-}
-
-/// What kind of message turned up in a watched mailbox. Decided before any search for tags.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Neither of the others: a copy, if it carries a verified tag.
-    Mail,
-    /// A delivery status notification (RFC 3464).
-    Report,
-    /// A vacation reply, a read receipt, or a person's reply: it may quote a tag and proves nothing.
-    Reply,
-}
-
-/// A message looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recognised {
-    /// What it is.
-    pub kind: Kind,
-    /// The first tag of ours that it carries.
-    pub tag: Option<Tag>,
-    /// Every carrier of that tag.
-    pub carriers: Vec<Carrier>,
-}
-
-/// Looks at a message, or at its header alone, and finds the tag it carries.
-pub fn recognise(raw: &[u8], signer: &Signer) -> Recognised {
-    let Some(mail) = Mail::parse(raw) else {
-        return Recognised {
-            kind: Kind::Mail,
-            tag: None,
-            carriers: Vec::new(),
-        };
-    };
-    let mut found = Vec::new();
-    for field in mail.fields() {
-        if let Some(carrier) = carrier(&field) {
-            found.extend(signer.find(field.raw).map(|tag| (carrier, tag)));
-        }
-    }
-    let subject = mail
-        .subject()
-        .and_then(|subject| signer.find(subject.as_bytes()));
-    found.extend(subject.map(|tag| (Carrier::Subject, tag)));
-    for leaf in &mail.leaves() {
-        let searched = |bytes: &[u8]| signer.find(bytes.get(..BODY_SEARCHED).unwrap_or(bytes));
-        let tag = match &leaf.content {
-            Content::Text(_) | Content::Header(_) => searched(leaf.content.bytes()),
-            Content::Html(html) => {
-                searched(html.as_bytes()).or_else(|| searched(leaf.content.text()?.as_bytes()))
-            }
-            Content::Binary(bytes) if leaf.media_type.starts_with("message/") => searched(bytes),
-            Content::Binary(_) => None,
-        };
-        found.extend(tag.map(|tag| (Carrier::Body, tag)));
-    }
-    // A carrier's place in the enum is how much it is worth: a forward may quote another probe's tag in its body.
-    found.sort_by_key(|(carrier, _)| *carrier);
-    let tag = found.first().map(|(_, tag)| *tag);
-    let mut carriers: Vec<_> = found
-        .iter()
-        .filter(|(_, other)| Some(*other) == tag)
-        .map(|(carrier, _)| *carrier)
-        .collect();
-    carriers.dedup();
-    let kind = kind(&mail, &carriers);
-    Recognised {
-        kind,
-        tag,
-        carriers,
-    }
-}
-
-fn carrier(field: &Field<'_>) -> Option<Carrier> {
-    const KNOWN: &[(&str, Carrier)] = &[
-        ("Message-ID", Carrier::MessageId),
-        ("X-Microsoft-Original-Message-ID", Carrier::MessageId),
-        ("X-MS-Exchange-Parent-Message-Id", Carrier::MessageId),
-        ("X-Original-Message-ID", Carrier::MessageId),
-        ("Resent-Message-ID", Carrier::MessageId),
-        (TAG_FIELD, Carrier::Header),
-        ("References", Carrier::References),
-        ("In-Reply-To", Carrier::References),
-        ("To", Carrier::Recipient),
-        ("Delivered-To", Carrier::Recipient),
-        ("X-Original-To", Carrier::Recipient),
-        ("Envelope-To", Carrier::Recipient),
-        ("Return-Path", Carrier::Sender),
-        ("Original-Envelope-Id", Carrier::EnvelopeId),
-        ("X-Original-Envelope-Id", Carrier::EnvelopeId),
-        ("X-Envelope-Id", Carrier::EnvelopeId),
-    ];
-    KNOWN
-        .iter()
-        .find(|(name, _)| field.is(name))
-        .map(|(_, carrier)| *carrier)
-}
-
-fn kind(mail: &Mail<'_>, carriers: &[Carrier]) -> Kind {
-    let report_type = mail
-        .media_parameter("report-type")
-        .map(str::to_ascii_lowercase);
-    if mail.media_type() == "multipart/report" {
-        return match report_type.as_deref() {
-            Some("disposition-notification") => Kind::Reply,
-            _ => Kind::Report,
-        };
-    }
-    let auto_submitted = mail.field("Auto-Submitted").map(str::to_ascii_lowercase);
-    let replied = auto_submitted.is_some_and(|value| value.starts_with("auto-replied"))
-        || ["X-Autoreply", "X-Autorespond", "X-Autoresponder"]
-            .iter()
-            .any(|name| mail.field(name).is_some());
-    if replied || is_reply(mail, carriers) {
-        return Kind::Reply;
-    }
-    let from_daemon = mail.field("From").is_some_and(|from| {
-        let from = from.to_ascii_lowercase();
-        from.contains("mailer-daemon") || from.contains("postmaster")
-    });
-    let is_original = carriers.contains(&Carrier::Header) || carriers.contains(&Carrier::MessageId);
-    if from_daemon && !is_original {
-        return Kind::Report;
-    }
-    Kind::Mail
-}
-
-/// A reply, by a person or a program: it has an identity of its own, and says so before our subject.
-fn is_reply(mail: &Mail<'_>, carriers: &[Carrier]) -> bool {
-    const MARKS: &[&str] = &[
-        "re",
-        "aw",
-        "sv",
-        "antw",
-        "antwort",
-        "rif",
-        "res",
-        "odp",
-        "vs",
-        "ynt",
-        "automatic reply",
-        "automatische antwort",
-        "réponse automatique",
-        "respuesta automática",
-        "out of office",
-        "abwesend",
-        "autoreply",
-        "auto-reply",
-    ];
-    let own = carriers.contains(&Carrier::Header) || carriers.contains(&Carrier::MessageId);
-    if own || carriers.is_empty() {
-        return false;
-    }
-    let subject = mail.subject().unwrap_or_default().to_lowercase();
-    let mut rest = subject.trim_start();
-    // A gateway may have put its own mark in front: `[EXTERNAL] Re: …`.
-    while let Some((_, behind)) = rest
-        .strip_prefix('[')
-        .and_then(|inside| inside.split_once(']'))
-    {
-        rest = behind.trim_start();
-    }
-    // `Re[2]:` and `RE :` are written too.
-    rest.split_once(':').is_some_and(|(mark, _)| {
-        let mark = mark.split('[').next().unwrap_or(mark).trim_end();
-        MARKS.contains(&mark)
-    })
 }
 
 /// An address as lettre takes it; its error says what is wrong in words.

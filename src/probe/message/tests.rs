@@ -4,7 +4,7 @@ use data_encoding::BASE64_MIME;
 use proptest::prelude::*;
 
 use super::super::payload::Pattern;
-use super::super::tag::Instance;
+use super::super::tag::{Instance, Signer};
 use super::*;
 
 fn signer() -> Signer {
@@ -72,7 +72,7 @@ proptest! {
         }
         let found = recognise(message.as_bytes(), &signer());
         prop_assert_eq!(found.tag, Some(tag));
-        prop_assert_eq!(found.kind, Kind::Mail);
+        prop_assert_eq!(found.kind, Kind::Copy);
         let all = [Carrier::MessageId, Carrier::Header, Carrier::Subject, Carrier::Body];
         prop_assert_eq!(found.carriers, all);
         let mail = Mail::parse(message.as_bytes()).unwrap();
@@ -103,7 +103,7 @@ proptest! {
         let cases: Vec<(String, String, Carrier)> = vec![
             (format!("Message-ID: <{tag}@monitor.example>"), String::new(), Carrier::MessageId),
             (format!("X-Microsoft-Original-Message-ID:\r\n <{tag}@monitor.example>"), String::new(), Carrier::MessageId),
-            (format!("x-ms-exchange-parent-message-id: <{tag}@x>"), String::new(), Carrier::MessageId),
+            (format!("x-ms-exchange-parent-message-id: <{tag}@x>"), String::new(), Carrier::References),
             (format!("x-mailrobin-tag: {tag}"), String::new(), Carrier::Header),
             (format!("Subject: FW: [EXTERNAL] ***SPAM*** about {tag}"), String::new(), Carrier::Subject),
             (format!("Subject: =?utf-8?q?{encoded_a}?=\r\n =?utf-8?q?{encoded_b}?="), String::new(), Carrier::Subject),
@@ -124,7 +124,8 @@ proptest! {
             ),
         ];
         for (header, body, carrier) in cases {
-            prop_assert_eq!(found(&header, &body), (Kind::Mail, Some(tag), vec![carrier]), "{}", header);
+            let (_, found, carriers) = found(&header, &body);
+            prop_assert_eq!((found, carriers), (Some(tag), vec![carrier]), "{}", header);
         }
     }
 
@@ -201,7 +202,7 @@ fn every_payload_is_fit_for_the_wire_and_carries_its_tag_four_times() {
         let found = recognise(&message, &signer());
         assert_eq!(
             (found.kind, found.tag),
-            (Kind::Mail, Some(tag)),
+            (Kind::Copy, Some(tag)),
             "{payload}"
         );
         let all = [
@@ -275,49 +276,127 @@ fn the_virus_in_base64_is_in_base64() {
     }
 }
 
-#[test]
-fn reports_and_replies_are_no_copies() {
-    let tag = tag([1; 7]);
-    let quoted = format!("Reference: {tag}");
-    let kind = |header: &str| found(header, &quoted).0;
-    assert_eq!(kind("Subject: FW: hello"), Kind::Mail);
-    assert_eq!(kind("Auto-Submitted: auto-forwarded"), Kind::Mail);
-    assert_eq!(kind("Auto-Submitted: auto-replied (vacation)"), Kind::Reply);
-    assert_eq!(kind("X-Autoreply: yes"), Kind::Reply);
-    assert_eq!(
-        kind(&format!(
-            "In-Reply-To: <{tag}@x>\r\nSubject: Re: Email {tag}"
-        )),
-        Kind::Reply
-    );
-    assert_eq!(
-        kind(&format!(
-            "In-Reply-To: <{tag}@x>\r\nSubject: FW: Email {tag}"
-        )),
-        Kind::Mail,
-        "Outlook's forwards name their parent too"
-    );
-    let report = "MIME-Version: 1.0\r\nContent-Type: multipart/report; boundary=b; report-type=";
-    assert_eq!(kind(&format!("{report}delivery-status")), Kind::Report);
-    assert_eq!(
-        kind(&format!("{report}disposition-notification")),
-        Kind::Reply
-    );
-    assert_eq!(
-        kind("From: MAILER-DAEMON@mx.example (Mail Delivery System)"),
-        Kind::Mail,
-        "the first From counts"
-    );
+/// What a message that carries the tag is taken for.
+fn kind(header: &str, body: &str) -> Kind {
+    let (kind, found, _) = found(header, body);
+    assert!(found.is_some(), "{header}");
+    kind
+}
+
+/// A body of this type with these parts.
+fn parts(kind: &str, parts: &[(&str, &str)]) -> (String, String) {
+    let header = format!("MIME-Version: 1.0\r\nContent-Type: {kind}; boundary=b");
+    let body = parts
+        .iter()
+        .map(|(kind, body)| format!("--b\r\nContent-Type: {kind}\r\n\r\n{body}\r\n"))
+        .collect::<String>();
+    (header, body + "--b--\r\n")
 }
 
 #[test]
-fn a_bounce_in_free_form_is_a_report() {
+fn a_copy_has_our_own_fields_or_the_payload() {
+    let tag = tag([1; 7]);
+    let (text, body) = (text(tag), body(tag));
+    let mention = format!("About {tag}.");
+    for (header, body) in [
+        (format!("Message-ID: <{tag}@x>"), "gone"),
+        (format!("X-Mailrobin-Tag: {tag}"), "gone"),
+        ("Subject: FW: hello".into(), &*body),
+        ("Auto-Submitted: auto-forwarded".into(), &body),
+        (format!("X-Microsoft-Original-Message-ID: <{tag}@x>"), &body),
+        (
+            format!("In-Reply-To: <{tag}@x>\r\nSubject: WG: Email {tag}"),
+            &body,
+        ),
+    ] {
+        assert_eq!(kind(&header, body), Kind::Copy, "{header}");
+    }
+    // As SpamAssassin wraps a message: the outer header is the same.
+    let (header, wrapped) = parts("multipart/mixed", &[("message/rfc822", &text)]);
+    let header = format!("Message-ID: <{tag}@x>\r\nX-Spam-Flag: YES\r\n{header}");
+    assert_eq!(kind(&header, &wrapped), Kind::Copy);
+    for (header, body) in [
+        (format!("Subject: about {tag}"), "gone"),
+        ("Subject: 3 messages held".into(), &*mention),
+        (format!("References: <{tag}@x>"), "I am away."),
+        (
+            format!("X-MS-Exchange-Parent-Message-Id: <{tag}@x>\r\nSubject: {tag}"),
+            "I am away.",
+        ),
+        (format!("Subject: Re: {tag}"), &body),
+    ] {
+        assert_eq!(kind(&header, body), Kind::Reply, "{header}");
+    }
+    for header in [
+        format!("In-Reply-To: <{tag}@x>\r\nSubject: [Request received] {tag}"),
+        format!("References: <{tag}@x>\r\nSubject: Vast: {tag}"),
+    ] {
+        assert_eq!(kind(&header, &body), Kind::Quote, "{header}");
+    }
+}
+
+#[test]
+fn what_a_mail_system_writes_is_a_report() {
     let tag = tag([2; 7]);
-    let raw = format!(
-        "Return-Path: <>\r\nFrom: MAILER-DAEMON@mx\r\n\r\n550 unknown user\r\n{}",
-        text(tag)
-    );
+    let (text, body) = (text(tag), body(tag));
+    for header in [
+        "Return-Path: <>",
+        "Return-Path: <>\r\nSubject: FW: hello",
+        "Auto-Submitted: auto-replied (vacation)",
+        "X-Autoreply: yes",
+        "X-Autogenerated: Reply",
+        "Precedence: auto_reply",
+    ] {
+        assert_eq!(kind(header, &body), Kind::Report, "{header}");
+    }
+    // The header of the message stands in the text.
+    assert_eq!(kind("Subject: Returned", &text), Kind::Report);
+    for (whole, inner, is) in [
+        ("multipart/mixed", "message/delivery-status", Kind::Report),
+        ("multipart/mixed", "message/feedback-report", Kind::Reply),
+        ("multipart/mixed", "text/plain", Kind::Report),
+        (
+            "multipart/report; report-type=delivery-status",
+            "text/plain",
+            Kind::Report,
+        ),
+        ("multipart/report", "text/plain", Kind::Report),
+        (
+            "multipart/report; report-type=disposition-notification",
+            "text/plain",
+            Kind::Reply,
+        ),
+        (
+            "multipart/report; report-type=feedback-report",
+            "text/plain",
+            Kind::Reply,
+        ),
+    ] {
+        let inner = [(inner, "Some: words"), ("message/rfc822", &*text)];
+        let (header, body) = parts(whole, &inner);
+        assert_eq!(kind(&header, &body), is, "{whole} with {inner:?}");
+    }
+    let raw = format!("From: MAILER-DAEMON@mx\r\n\r\n550 unknown user\r\n{text}");
     assert_eq!(recognise(raw.as_bytes(), &signer()).kind, Kind::Report);
+}
+
+#[test]
+fn a_message_forwarded_as_an_attachment_is_a_copy() {
+    let tag = tag([3; 7]);
+    let enclosed = [
+        ("text/plain", "See below."),
+        ("message/rfc822", &*text(tag)),
+    ];
+    let (header, body) = parts("multipart/mixed", &enclosed);
+    let from = |from: &str, subject: &str| {
+        let raw = format!("From: {from}\r\nSubject: {subject}\r\n{header}\r\n\r\n{body}");
+        recognise(raw.as_bytes(), &signer()).kind
+    };
+    let marked = format!("WG: Email {tag}");
+    assert_eq!(from("Echo <echo@example.com>", "hello"), Kind::Copy);
+    assert_eq!(from("echo@inner.example", &marked), Kind::Copy);
+    assert_eq!(from("staff@hotmail.example", "complaint"), Kind::Report);
+    assert_eq!(from("postmaster@example.com", "hello"), Kind::Report);
 }
 
 #[test]

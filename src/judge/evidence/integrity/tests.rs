@@ -202,7 +202,7 @@ fn every_payload_is_recognised_and_comes_back_as_it_was_sent() {
         let found = recognise(&sent.composed.bytes, &signer());
         assert_eq!(
             (found.kind, found.tag),
-            (Kind::Mail, Some(sent.tag)),
+            (Kind::Copy, Some(sent.tag)),
             "{payload}"
         );
         let copy = sent.back(&sent.composed.bytes);
