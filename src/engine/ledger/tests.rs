@@ -159,7 +159,11 @@ impl World {
 
     fn looked(&self, seconds: u64) -> Event {
         let begun = self.at(seconds);
-        Event::Looked("returns".into(), Look { begun })
+        let look = Look {
+            begun,
+            covers_junk: true,
+        };
+        Event::Looked("returns".into(), look)
     }
 
     fn record(&self, tag: Tag) -> Record {
