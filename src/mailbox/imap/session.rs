@@ -145,6 +145,8 @@ pub struct Session {
     pub(super) trash: Option<String>,
     /// Whether messages may have come since [`Session::take_news`] was last asked.
     pub(super) news: bool,
+    /// Whether the server said last that the selected folder has no messages.
+    is_empty: bool,
     /// Commands sent so far, from which their tags are made.
     sent: u32,
     /// Whose it is, for the log.
@@ -163,6 +165,7 @@ impl Session {
             can: Abilities::default(),
             trash: None,
             news: true,
+            is_empty: false,
             sent: 0,
             warned: BTreeSet::new(),
         }
@@ -290,7 +293,11 @@ impl Session {
         let id = self.send(name, command).await?;
         // An untagged NO is a warning (RFC 9051 §7.1.2), and some servers send it at every command. But where FETCH or
         // STATUS brings a warning and nothing else, the tagged OK behind it proves nothing.
-        let brings = matches!(name, "STATUS" | "FETCH" | "UID FETCH");
+        let brings = match name {
+            "STATUS" => true,
+            "FETCH" | "UID FETCH" => !self.is_empty,
+            _ => false,
+        };
         let mut warning = Ok(());
         let mut brought = false;
         loop {
@@ -371,7 +378,10 @@ impl Session {
     /// What every response may bring, whatever was asked.
     pub(super) fn note(&mut self, response: &Response<'_>) -> Result<(), ImapError> {
         match response {
-            Response::MailboxData(MailboxDatum::Exists(_)) => self.news = true,
+            Response::MailboxData(MailboxDatum::Exists(count)) => {
+                self.news = true;
+                self.is_empty = *count == 0;
+            }
             Response::Data {
                 status: Status::Bye,
                 outcome,
