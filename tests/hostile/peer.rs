@@ -297,6 +297,14 @@ impl World {
         strangers + usize::from(copy.is_some()) + usize::from(beside.is_some())
     }
 
+    fn count_in(&self, folder: &str) -> usize {
+        if folder == self.contents.folder {
+            self.count()
+        } else {
+            0
+        }
+    }
+
     fn message(&self, number: usize) -> String {
         if self.is_stranger(number) {
             return stranger(number);
@@ -381,11 +389,7 @@ impl World {
             if step.starts_with("SELECT") {
                 folder = named();
             }
-            let count = if folder == self.contents.folder {
-                self.count()
-            } else {
-                0
-            };
+            let count = self.count_in(&folder);
             if let (Act::First(bytes), "HEADERS") = (&act, step) {
                 line.act(Act::Say(bytes.clone()), b"")?;
                 act = Act::Honest;
@@ -425,12 +429,7 @@ impl World {
                 }
                 "STATUS" => {
                     let name = named();
-                    let count = if name == self.contents.folder {
-                        self.count()
-                    } else {
-                        0
-                    };
-                    let next = count + 1;
+                    let (count, next) = (self.count_in(&name), self.count_in(&name) + 1);
                     write!(
                         honest,
                         "* STATUS \"{name}\" (MESSAGES {count} UIDNEXT {next} UIDVALIDITY 7)\r\n"
@@ -448,16 +447,7 @@ impl World {
                     continue;
                 }
                 "IDLE" => {
-                    line.act(act, b"+ idling\r\n")?;
-                    loop {
-                        // The announcement is left out; the client ends the command in its own time.
-                        let ended = line.read()?;
-                        if ended.eq_ignore_ascii_case("DONE") {
-                            break;
-                        }
-                    }
-                    let done = with_tag(self.mailbox.act("DONE"), tag);
-                    line.act(done, format!("{tag} OK done\r\n").as_bytes())?;
+                    self.idle(line, act, tag)?;
                     continue;
                 }
                 "LOGOUT" => honest += "* BYE bye\r\n",
@@ -469,6 +459,14 @@ impl World {
                 return Ok(());
             }
         }
+    }
+
+    fn idle(&self, line: &mut Line, act: Act, tag: &str) -> io::Result<()> {
+        line.act(act, b"+ idling\r\n")?;
+        // Nothing is announced; the client ends the command in its own time.
+        while !line.read()?.eq_ignore_ascii_case("DONE") {}
+        let done = with_tag(self.mailbox.act("DONE"), tag);
+        line.act(done, format!("{tag} OK done\r\n").as_bytes())
     }
 
     /// However many headers, written as they are made.

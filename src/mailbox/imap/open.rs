@@ -65,14 +65,13 @@ async fn log_in(session: &mut Session, mailbox: &Mailbox) -> Result<(), Blindnes
     let words = session.capabilities().await?;
     let offers = Offers::imap(words.iter().map(String::as_str));
     let mut exchange = prepare(mailbox, &offers).await?;
-    let ended = match exchange.method.mechanism() {
-        Some(mechanism) => session.authenticate(mechanism, &mut exchange).await,
-        None => {
-            let username = secret::quoted(&exchange.username);
-            let password = secret::quoted(exchange.secret());
-            let command = format!("LOGIN \"{username}\" \"{password}\"");
-            session.run(&command, |_| ()).await
-        }
+    let ended = if let Some(mechanism) = exchange.method.mechanism() {
+        session.authenticate(mechanism, &mut exchange).await
+    } else {
+        let username = secret::quoted(&exchange.username);
+        let password = secret::quoted(exchange.secret());
+        let command = format!("LOGIN \"{username}\" \"{password}\"");
+        session.run(&command, |_| ()).await
     };
     ended.map_err(|error| match error {
         ImapError::No { words, .. } => refused(&mailbox.endpoint, &exchange, &words, true),

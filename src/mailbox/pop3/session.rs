@@ -294,17 +294,16 @@ async fn stls(mut wire: Wire, mailbox: &Mailbox, tls: &Tls) -> Result<Wire, Blin
 
 async fn log_in(wire: &mut Wire, mailbox: &Mailbox, offers: &Offers) -> Result<(), Blindness> {
     let mut exchange = prepare(mailbox, offers).await?;
-    let result = match exchange.method.mechanism() {
-        Some(mechanism) => wire.authenticate(mechanism, &mut exchange).await,
-        None => {
-            let user = format!("USER {}", exchange.username);
-            match wire.secret(&user, "USER").await {
-                Ok(()) => {
-                    let pass = format!("PASS {}", exchange.secret());
-                    wire.secret(&pass, "PASS").await
-                }
-                Err(error) => Err(error),
+    let result = if let Some(mechanism) = exchange.method.mechanism() {
+        wire.authenticate(mechanism, &mut exchange).await
+    } else {
+        let user = format!("USER {}", exchange.username);
+        match wire.secret(&user, "USER").await {
+            Ok(()) => {
+                let pass = format!("PASS {}", exchange.secret());
+                wire.secret(&pass, "PASS").await
             }
+            Err(error) => Err(error),
         }
     };
     result.map_err(|error| {
