@@ -18,7 +18,7 @@ struct Step {
 const HEADERS: &str = "BODY.PEEK[HEADER]";
 const BODIES: &str = "BODY.PEEK[]";
 const STEPS: [Step; 10] = [
-    step("LOGIN", 0),
+    step("AUTHENTICATE", 0),
     step("CAPABILITY", 0),
     step("LIST", 0),
     step("SELECT", 0),
@@ -166,7 +166,7 @@ fn idle_that_fails_is_no_blindness() {
 fn a_single_failure_is_got_over() {
     let Some(stack) = shared() else { return };
     thread::scope(|scope| {
-        for step in STEPS.iter().filter(|step| step.command != "LOGIN") {
+        for step in STEPS.iter().filter(|step| step.command != "AUTHENTICATE") {
             for answer in [Answer::No, Answer::Close] {
                 scope.spawn(move || {
                     let proxy = step.proxy(stack, answer, 1);

@@ -145,6 +145,8 @@ pub struct Session {
     pub(super) trash: Option<String>,
     /// Whether messages may have come since [`Session::take_news`] was last asked.
     pub(super) news: bool,
+    /// Whether a warning came that may mean that the selected folder is not what it was.
+    doubtful: bool,
     /// Whether the server said last that the selected folder has no messages.
     is_empty: bool,
     /// Commands sent so far, from which their tags are made.
@@ -165,6 +167,7 @@ impl Session {
             can: Abilities::default(),
             trash: None,
             news: true,
+            doubtful: false,
             is_empty: false,
             sent: 0,
             warned: BTreeSet::new(),
@@ -315,6 +318,7 @@ impl Session {
                     if brings && outcome.code != Some(ResponseCode::Alert) {
                         warning = ended(name, status, outcome);
                     }
+                    self.doubtful |= outcome.code != Some(ResponseCode::Alert);
                     each(response.parsed());
                 }
                 Response::Done {
@@ -397,6 +401,11 @@ impl Session {
     /// Whether messages may have come to the selected folder since this was last asked.
     pub fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.news)
+    }
+
+    /// Whether a warning other than an alert came since this was last asked.
+    pub(super) fn take_doubt(&mut self) -> bool {
+        std::mem::take(&mut self.doubtful)
     }
 
     /// Selects a folder.

@@ -291,6 +291,14 @@ impl Watcher {
         } else {
             first.looked(begun);
         }
+        // Dovecot warns at every command where the selected folder is gone, and says OK. Only another SELECT tells.
+        if thorough && session.take_doubt() {
+            let status = session.select(&first.name).await?;
+            first.take_up(session, status, since).await?;
+            something |= first
+                .read_new(session, &self.signer, (begun, by), &self.wires)
+                .await?;
+        }
         let mut moved = false;
         for folder in others {
             if !folder.has_news(session.status(&folder.name).await?) {
