@@ -314,11 +314,12 @@ impl Session {
                     // The answer to NAMESPACE comes in the guise of a warning.
                     if name != "NAMESPACE" {
                         self.warn(outcome);
+                        let is_alert = outcome.code == Some(ResponseCode::Alert);
+                        self.doubtful |= !is_alert;
+                        if brings && !is_alert {
+                            warning = ended(name, status, outcome);
+                        }
                     }
-                    if brings && outcome.code != Some(ResponseCode::Alert) {
-                        warning = ended(name, status, outcome);
-                    }
-                    self.doubtful |= outcome.code != Some(ResponseCode::Alert);
                     each(response.parsed());
                 }
                 Response::Done {
