@@ -122,15 +122,18 @@ pub(super) fn servers(stack: &Stack, name: &str) -> String {
         smtp.ip(),
         smtp.port()
     );
-    let mailbox = |protocol: &str, address: SocketAddr| {
+    let mailbox = |protocol: &str, address: SocketAddr, junk: &str| {
         format!(
             "\n[mailboxes.{name}-{protocol}]\nprotocol = \"{protocol}\"\nhost = \"{}\"\nport = {}\n\
-             tls = \"starttls\"\nusername = \"{USERNAME}\"\npassword = \"{PASSWORD}\"\n{ca}\n",
+             tls = \"starttls\"\nusername = \"{USERNAME}\"\npassword = \"{PASSWORD}\"\n{junk}{ca}\n",
             address.ip(),
             address.port()
         )
     };
-    [gateway, mailbox("imap", imap), mailbox("pop3", pop3)].concat()
+    // Only the faults that say `junk` file anything there, and POP3 shows no folder but INBOX.
+    let no_junk = "# Nothing is filed as junk, unless a fault does so.\njunk = \"none\"\n";
+    let mailboxes = [mailbox("imap", imap, ""), mailbox("pop3", pop3, no_junk)];
+    gateway + &mailboxes.concat()
 }
 
 /// A route through a lab: to `NAME@` the forwarding domain, and back to `mailbox`.

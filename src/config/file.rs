@@ -182,7 +182,7 @@ pub struct Mailbox {
     pub timeout: Option<Text>,
     /// Folders watched for arrivals.
     pub folders: Option<At<Vec<Text>>>,
-    /// The junk folder; auto: SPECIAL-USE, then Junk or Spam.
+    /// The junk folder; auto: SPECIAL-USE, then its usual names; none: nothing is filed as junk there.
     pub junk: Option<Text>,
     /// The slowest the mailbox is looked at while a probe is out.
     pub poll: Option<Text>,

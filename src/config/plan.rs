@@ -325,12 +325,45 @@ pub struct Mailbox {
     pub timeout: Duration,
     /// Folders watched for arrivals.
     pub folders: Vec<String>,
-    /// The junk folder; `None`: found by SPECIAL-USE, then by name.
-    pub junk: Option<String>,
+    /// The junk folder.
+    pub junk: Junk,
     /// The slowest it is looked at while a probe is out.
     pub poll: Duration,
     /// What is done with copies once they are recorded.
     pub cleanup: Cleanup,
+}
+
+/// The folder that a filter files junk in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Junk {
+    /// Found by SPECIAL-USE, then by name.
+    #[default]
+    Auto,
+    /// The one of this name.
+    Named(String),
+    /// There is none: nothing is filed as junk in this mailbox.
+    None,
+}
+
+impl Junk {
+    /// The word, or the name, that a config says.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Auto => "auto",
+            Self::Named(name) => name,
+            Self::None => "none",
+        }
+    }
+}
+
+impl From<String> for Junk {
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "auto" => Self::Auto,
+            "none" => Self::None,
+            _ => Self::Named(word),
+        }
+    }
 }
 
 /// What is done with copies once they are recorded.

@@ -159,11 +159,7 @@ fn mailbox(mailbox: &Mailbox) -> Table {
     login(&mut table, Some(&mailbox.login));
     put(&mut table, "timeout", Some(written(mailbox.timeout)));
     put(&mut table, "folders", Some(mailbox.folders.clone()));
-    put(
-        &mut table,
-        "junk",
-        Some(mailbox.junk.clone().unwrap_or_else(|| "auto".into())),
-    );
+    put(&mut table, "junk", Some(mailbox.junk.as_str().to_owned()));
     put(&mut table, "poll", Some(written(mailbox.poll)));
     put(&mut table, "cleanup", Some(mailbox.cleanup.to_string()));
     table

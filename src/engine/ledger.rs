@@ -328,8 +328,13 @@ impl Ledger {
             .take_while(|(due, _)| *due <= look.begun.mono)
             .map(|(_, id)| *id)
             .collect();
+        let close = if look.covers_junk {
+            Close::Proved
+        } else {
+            Close::JunkNotWatched
+        };
         for id in proved {
-            self.settle(id, Close::Proved, effects);
+            self.settle(id, close.clone(), effects);
         }
     }
 

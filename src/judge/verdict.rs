@@ -24,6 +24,8 @@ pub enum Close {
     Settled,
     /// A good look at every watched folder, begun after the deadline, proved that no copy is there.
     Proved,
+    /// The same, but no junk folder is watched, so a copy may lie there.
+    JunkNotWatched,
     /// The mailbox could not be read when it mattered.
     Blind(Blindness),
     /// The run was interrupted.
@@ -162,6 +164,11 @@ impl Case<'_> {
         self.bounce.is_some() || self.attempts.iter().any(|attempt| attempt.dot.is_some())
     }
 
+    /// Whether a copy may have been filed as junk without being seen.
+    pub fn may_lie_in_junk(&self) -> bool {
+        *self.close == Close::JunkNotWatched && self.copies.is_empty()
+    }
+
     /// Whether the control was delivered in time; a late one is `missing`.
     fn control_came(&self) -> bool {
         self.control
@@ -255,6 +262,8 @@ fn harmful(case: &Case<'_>, outcome: Outcome, code: Code) -> (Verdict, Code) {
         (Verdict::Unknown, code)
     } else if expected && !case.control_came() {
         (Verdict::Unknown, Code::ControlFailed)
+    } else if expected && outcome == Outcome::Missing && case.may_lie_in_junk() {
+        (Verdict::Unknown, Code::JunkNotWatched)
     } else if expected {
         (Verdict::Pass, Code::Ok)
     } else if is_untested {

@@ -2,9 +2,9 @@
 //! nothing about any probe.
 
 pub mod imap;
+mod login;
 pub mod pace;
 pub mod pop3;
-mod sasl;
 pub mod visit;
 
 use std::sync::Arc;

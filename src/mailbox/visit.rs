@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::login::preauth_without_tls;
 use crate::config::plan::{Door, Protocol, Security};
 use crate::net::dial::{self, seconds};
 use crate::net::dns::{Dns, no_address};
 use crate::net::lines::Lines;
+use crate::net::login::Offers;
 use crate::net::steps::Steps;
 use crate::net::stream::{Stream, TlsSession};
 use crate::net::tls::Tls;
@@ -96,10 +98,11 @@ impl Call<'_> {
         let greeting = self.greeting(&mut lines).await;
         let is_in = self.ended(VisitStep::Banner, greeting)?;
         let mut can = self.abilities(&mut lines).await?;
-        let (starttls, offered) = match protocol {
-            Protocol::Imap => ("STARTTLS", can.iter().any(|word| word == "STARTTLS")),
-            Protocol::Pop3 => ("STLS", can.iter().any(|word| word == "STLS")),
+        let starttls = match protocol {
+            Protocol::Imap => "STARTTLS",
+            Protocol::Pop3 => "STLS",
         };
+        let offered = can.has(starttls);
         // It is not for a session that is logged in already (RFC 9051 §6.2.1).
         let offered = offered && !is_in;
         let wanted = match security {
@@ -110,6 +113,8 @@ impl Call<'_> {
         if wanted {
             let secured = if offered {
                 self.starttls(lines, starttls).await
+            } else if is_in {
+                Err(preauth_without_tls(endpoint))
             } else {
                 Err(Failure {
                     code: Code::StarttlsMissing,
@@ -122,7 +127,7 @@ impl Call<'_> {
         }
         let logged_in = match self.door.login.as_ref().filter(|_| !is_in) {
             Some(login) => {
-                let done = self.log_in(&mut lines, login, &can).await;
+                let done = self.log_in(&mut lines, login, &can.offers(*protocol)).await;
                 self.ended(VisitStep::Auth, done)
             }
             None => Ok(()),
@@ -339,19 +344,20 @@ impl Call<'_> {
         })
     }
 
-    /// What the server says it can do, in capitals (RFC 9051 §6.1.1, RFC 2449 §5).
-    async fn abilities(&mut self, lines: &mut Lines<Stream>) -> Step<Vec<String>> {
+    /// Asks what the server can do (RFC 9051 §6.1.1, RFC 2449 §5).
+    async fn abilities(&mut self, lines: &mut Lines<Stream>) -> Step<Abilities> {
         let told = match self.door.protocol {
-            Protocol::Imap => self.command(lines, "CAPABILITY", "CAPABILITY").await,
+            Protocol::Imap => self
+                .command(lines, "CAPABILITY", "CAPABILITY")
+                .await
+                .map(Some),
             Protocol::Pop3 => self.capa(lines).await,
         };
-        let told = self.ended(VisitStep::Capability, told)?;
-        let words = told.iter().flat_map(|line| line.split_whitespace());
-        Ok(words.map(str::to_ascii_uppercase).collect())
+        self.ended(VisitStep::Capability, told).map(Abilities)
     }
 
-    /// CAPA; a server that does not know it can do nothing beyond POP3 itself.
-    async fn capa(&mut self, lines: &mut Lines<Stream>) -> Result<Vec<String>, Failure> {
+    /// CAPA; `None`: the server does not know it.
+    async fn capa(&mut self, lines: &mut Lines<Stream>) -> Result<Option<Vec<String>>, Failure> {
         let limit = self.door.timeout;
         match timeout(limit, self.capa_lines(lines)).await {
             Ok(told) => told,
@@ -359,12 +365,15 @@ impl Call<'_> {
         }
     }
 
-    async fn capa_lines(&mut self, lines: &mut Lines<Stream>) -> Result<Vec<String>, Failure> {
+    async fn capa_lines(
+        &mut self,
+        lines: &mut Lines<Stream>,
+    ) -> Result<Option<Vec<String>>, Failure> {
         const AT: &str = "the answer to CAPA";
         self.write(lines, "CAPA\r\n", "CAPA").await?;
         let status = self.line(lines, AT).await?;
         if status.starts_with("-ERR") {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         if !status.starts_with("+OK") {
             return Err(self.refused("CAPA", &status));
@@ -373,11 +382,36 @@ impl Call<'_> {
         while told.len() <= MAX_LINES {
             let line = self.line(lines, AT).await?;
             if line == "." {
-                return Ok(told);
+                return Ok(Some(told));
             }
             told.push(line);
         }
         Err(self.endless("CAPA"))
+    }
+}
+
+/// What a server says it can do, line by line; `None`: it does not say.
+struct Abilities(Option<Vec<String>>);
+
+impl Abilities {
+    fn words(&self) -> impl Iterator<Item = &str> {
+        let lines = self.0.iter().flatten();
+        lines.flat_map(|line| line.split_whitespace())
+    }
+
+    fn has(&self, word: &str) -> bool {
+        self.words().any(|said| said.eq_ignore_ascii_case(word))
+    }
+
+    fn offers(&self, protocol: Protocol) -> Offers {
+        match protocol {
+            Protocol::Imap => Offers::imap(self.words()),
+            Protocol::Pop3 => Offers::pop3(
+                self.0
+                    .as_ref()
+                    .map(|lines| lines.iter().map(String::as_str)),
+            ),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod dial;
 pub mod dns;
 pub mod lines;
+pub mod login;
 pub mod own;
 pub mod steps;
 pub mod stream;

@@ -250,6 +250,9 @@ pub struct Sighting {
 pub struct Look {
     /// When it was begun: what was in the mailbox then has been seen.
     pub begun: Stamp,
+    /// Whether a copy that a filter files as junk would have been seen: the junk folder was read too, or the mailbox has
+    /// none.
+    pub covers_junk: bool,
 }
 
 /// A mailbox cannot be read.

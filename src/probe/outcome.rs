@@ -233,6 +233,7 @@ codes! {
     Leak "leak" "A harmful payload came through: a copy still holds it.";
     ControlFailed "control-failed" "A harmful payload did not come through, but neither did the plain message sent with it, so no filter is proved.";
     RejectedBeforeContent "rejected-before-content" "The gateway refused before it had seen the message, so no filter is proved.";
+    JunkNotWatched "junk-not-watched" "A harmful payload did not come back, but no junk folder is watched, so it may lie there and no filter is proved.";
     FilterNotTested "filter-not-tested" "The message could not be handed over, so no filter was tested.";
     Unexpected "unexpected" "The copy came through, but the test does not expect that.";
     Tagged "tagged" "The copy came back marked as spam or infected.";

@@ -3,10 +3,8 @@
 use std::net::SocketAddr;
 
 use data_encoding::BASE64;
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::commands::{Auth, Ehlo, Quit, Starttls};
+use lettre::transport::smtp::commands::{Ehlo, Quit, Starttls};
 use lettre::transport::smtp::extension::ClientId;
-use secrecy::ExposeSecret;
 use smtp_proto::{AUTH_LOGIN, AUTH_PLAIN, AUTH_XOAUTH2};
 use tokio::net::TcpStream;
 
@@ -14,9 +12,9 @@ use super::conversation::{Capabilities, Conversation, NoReply};
 use super::submit::{GOODBYE, Session, Submission, Submitter};
 use super::trip::Trip;
 use crate::config::plan::{self, Endpoint, Gateway, Security, Trust};
-use crate::config::secret::Hidden;
 use crate::net::dial;
 use crate::net::dns::{Target, no_address};
+use crate::net::login::{Exchange, Method, Offers};
 use crate::net::stream::Stream;
 use crate::net::tls;
 use crate::probe::facts::{End, Failure, Reply};
@@ -287,68 +285,41 @@ impl Submitter {
         let Gateway {
             endpoint, timeout, ..
         } = &*self.gateway;
-        let unavailable = |what: String, remedy| {
-            let failure = Failure {
-                code: Code::AuthUnavailable,
-                what,
-                remedy,
-            };
-            End::Broken(Phase::Auth, failure)
-        };
         let is_verified = conversation.stream().tls_version().is_some()
             && *self.gateway.session_trust() != Trust::Anybody;
-        if !is_verified && !login.insecure {
-            return Err(unavailable(
-                format!(
-                    "the session with {endpoint} is not secured by verified TLS, so the password was not sent"
-                ),
-                "set `tls` to starttls or implicit, or `insecure_auth = true` if this network is yours",
-            ));
-        }
-        let offered = |mechanism| can.mechanism(mechanism);
-        let mechanism = match login.auth {
-            plan::Auth::Plain | plan::Auth::Auto if offered(AUTH_PLAIN) => Mechanism::Plain,
-            plan::Auth::Login | plan::Auth::Auto if offered(AUTH_LOGIN) => Mechanism::Login,
-            plan::Auth::Xoauth2 if offered(AUTH_XOAUTH2) => Mechanism::Xoauth2,
-            auth => {
-                return Err(unavailable(
-                    format!(
-                        "{endpoint} offers no login of the kind `auth = {:?}`",
-                        auth.as_str()
-                    ),
-                    "many servers offer AUTH only after STARTTLS, or only on the submission port 587",
-                ));
-            }
+        let mechanisms = [
+            (AUTH_PLAIN, "PLAIN"),
+            (AUTH_LOGIN, "LOGIN"),
+            (AUTH_XOAUTH2, "XOAUTH2"),
+        ];
+        let offered = mechanisms
+            .into_iter()
+            .filter_map(|(bit, name)| can.mechanism(bit).then_some(name));
+        let offers = Offers::new(offered, false);
+        let broken = |failure| End::Broken(Phase::Auth, failure);
+        let owner = format!("gateway {}", self.gateway.name);
+        let mut exchange = Exchange::prepare(login, &owner, endpoint, is_verified, &offers)
+            .await
+            .map_err(broken)?;
+        conversation.hide(exchange.hidden.clone());
+        let mechanism = exchange.method.mechanism().unwrap_or_default();
+        // All but LOGIN begin with their response.
+        let initial = match exchange.method {
+            Method::Login | Method::Command => None,
+            Method::Plain | Method::Xoauth2 => exchange.respond(),
         };
-        let password = login.password.reveal().await.map_err(|error| {
-            let failure = Failure {
-                code: Code::Secret,
-                what: format!("the password of gateway {}: {error}", self.gateway.name),
-                remedy: "",
-            };
-            End::Broken(Phase::Auth, failure)
-        })?;
-        let credentials =
-            Credentials::new(login.username.clone(), password.expose_secret().to_owned());
-        let hidden = Hidden::of(&login.username, password.expose_secret());
-        conversation.hide(hidden.clone());
-        let secrets = [login.username.as_str(), password.expose_secret()];
-        let mut answers = secrets.iter().filter(|_| mechanism == Mechanism::Login);
-        let command = Auth::new(mechanism, credentials, None)
-            .map_err(|error| unavailable(error.to_string(), ""))?;
+        let command = match initial {
+            Some(response) => format!("AUTH {mechanism} {response}\r\n"),
+            None => format!("AUTH {mechanism}\r\n"),
+        };
         let shown = format!("AUTH {mechanism} <hidden>");
         let mut reply = conversation.secret(command, &shown, *timeout).await;
         let mut told = None;
-        // LOGIN has two challenges, the others none and one more to tell an error: who asks on is not answered.
-        for _ in 0..3 {
-            let Ok(challenge) = &reply else { break };
-            if challenge.code != 334 {
-                break;
-            }
+        while let Ok(challenge) = &reply
+            && challenge.code == 334
+            && let Some(answer) = exchange.respond()
+        {
             // XOAUTH2 tells what is wrong in a challenge that wants an empty answer.
-            let answer = answers
-                .next()
-                .map_or_else(String::new, |secret| BASE64.encode(secret.as_bytes()));
             if answer.is_empty() {
                 told = BASE64.decode(challenge.text().as_bytes()).ok();
             }
@@ -357,7 +328,7 @@ impl Submitter {
                 .await;
         }
         if let (Ok(reply), Some(told)) = (&mut reply, told) {
-            let told = hidden.strip(&String::from_utf8_lossy(&told));
+            let told = exchange.hidden.strip(&String::from_utf8_lossy(&told));
             reply.raw = format!("{}\n{} {told}", reply.raw, reply.code).into();
         }
         trip.hear(&reply);

@@ -107,6 +107,26 @@ fn a_session_that_is_logged_in_from_the_start() {
     // STARTTLS is not for such a session (RFC 9051 §6.2.1); one that asks for TLS must not go on without.
     let ran = ping(Tongue::Imap, &imap, &["--tls=starttls"]);
     ran.is(2, Outcome::Unsent, Code::StarttlsMissing);
+    ran.says(&["greets with PREAUTH"]);
+}
+
+#[test]
+fn the_login_is_one_that_is_offered() {
+    for (tongue, can, verb) in [
+        (
+            Tongue::Imap,
+            "* CAPABILITY IMAP4rev1 LOGINDISABLED AUTH=PLAIN\r\n{tag} OK done",
+            "AUTHENTICATE",
+        ),
+        (Tongue::Imap, "{tag} OK done", "LOGIN"),
+        (Tongue::Pop3, "+OK\r\nSASL PLAIN\r\n.", "AUTH"),
+        (Tongue::Pop3, "+OK\r\nSASL CRAM-MD5\r\nUSER\r\n.", "USER"),
+    ] {
+        let server = server(tongue, "capability", say(can));
+        ping(tongue, &server, &LOGIN).answered();
+        let verbs = server.verbs();
+        assert!(verbs.contains(&verb.to_owned()), "{can}: {verbs:?}");
+    }
 }
 
 /// RFC 9051 §6.2.3: a client must not send LOGIN then.

@@ -37,7 +37,10 @@ fn at(what: &str, step: &'static str, act: Act) -> Case {
             case.contents.copy = None;
             case
         }
-        "AUTHENTICATE" => case.key("mailbox.auth", "plain"),
+        "AUTHENTICATE" => {
+            let can = "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n{tag} OK done\r\n";
+            case.mailbox("CAPABILITY", say(can))
+        }
         _ => case,
     }
 }

@@ -2,7 +2,7 @@
 //! in time and within bounds of memory, without a panic, and say of the message what can be said and nothing more.
 //!
 //! `peer.rs` has the one server that plays them all, `stage.rs` puts the program in front of it and measures it,
-//! `smtp.rs`, `imap.rs`, `pop3.rs` and `mime.rs` list the cases. `drive.rs` and `corpus.rs` replay what fuzzing has found.
+//! `smtp.rs`, `imap.rs`, `pop3.rs` and `mime.rs` list the cases, `odd.rs` those of servers that are only unusual. `drive.rs` and `corpus.rs` replay what fuzzing has found.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,6 +16,7 @@ mod corpus;
 mod drive;
 mod imap;
 mod mime;
+mod odd;
 mod peer;
 mod pop3;
 mod smtp;

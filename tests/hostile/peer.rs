@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -47,6 +47,8 @@ pub(crate) enum Act {
     Garbage,
     /// The connection is closed.
     Close,
+    /// These bytes instead, but only the first two times; then the honest answer.
+    Twice(Vec<u8>),
 }
 
 /// A line of so many bytes, made on the fly.
@@ -87,6 +89,8 @@ pub(crate) struct Contents {
     pub(crate) beside: Option<fn() -> String>,
     /// So many strangers' messages, half of them before the copy.
     pub(crate) strangers: usize,
+    /// The IMAP folder that all this is in, as it goes over the wire.
+    pub(crate) folder: &'static str,
 }
 
 /// The gateway and the mailboxes of one case.
@@ -102,6 +106,8 @@ struct World {
     mailbox: Script,
     contents: Contents,
     taken: Mutex<Vec<String>>,
+    /// How often [`Act::Twice`] was done.
+    twice: AtomicUsize,
     over: AtomicBool,
 }
 
@@ -112,6 +118,7 @@ impl Peer {
             mailbox,
             contents,
             taken: Mutex::default(),
+            twice: AtomicUsize::new(0),
             over: AtomicBool::new(false),
         });
         Self {
@@ -189,7 +196,7 @@ impl Line {
     fn act(&mut self, act: Act, honest: &[u8]) -> io::Result<()> {
         match act {
             Act::Honest => self.stream.write_all(honest),
-            Act::Say(bytes) => self.stream.write_all(&bytes),
+            Act::Say(bytes) | Act::Twice(bytes) => self.stream.write_all(&bytes),
             Act::Also(bytes) => self.stream.write_all(&[honest, &bytes].concat()),
             Act::First(bytes) => self.stream.write_all(&[&bytes, honest].concat()),
             Act::Pour {
@@ -243,6 +250,8 @@ fn imap_step(command: &str) -> &'static str {
         ("CAPABILITY", "CAPABILITY"),
         ("STARTTLS", "STARTTLS"),
         ("AUTHENTICATE", "AUTHENTICATE"),
+        ("NAMESPACE", "NAMESPACE"),
+        ("ID ", "ID"),
         ("STATUS", "STATUS"),
         ("LOGIN", "LOGIN"),
         ("LIST", "LIST"),
@@ -256,12 +265,24 @@ fn imap_step(command: &str) -> &'static str {
         Some((_, "FETCH")) if upper.contains("BODY.PEEK[HEADER]") => "HEADERS",
         Some((_, "FETCH")) if upper.contains("BODY.PEEK[]") => "BODIES",
         Some((_, "FETCH")) => "LISTED",
+        Some((_, "SELECT")) if !upper.ends_with("\"INBOX\"") => "SELECT OTHER",
+        Some((_, "LIST")) if upper.contains(" RETURN ") => "LIST RETURN",
         Some((_, step)) => step,
         None => "?",
     }
 }
 
 impl World {
+    /// What the mailbox does at this step. Where the script does not name the step, it is that of the first word.
+    fn at(&self, step: &str) -> Act {
+        let named = self.mailbox.0.iter().any(|(of, _)| *of == step);
+        let first = step.split(' ').next().unwrap_or(step);
+        match self.mailbox.act(if named { step } else { first }) {
+            Act::Twice(_) if self.twice.fetch_add(1, Ordering::Relaxed) >= 2 => Act::Honest,
+            act => act,
+        }
+    }
+
     /// Every message in the mailbox, in their order; the first has the number 1.
     fn count(&self) -> usize {
         if self.taken.lock().unwrap().is_empty() {
@@ -271,8 +292,17 @@ impl World {
             copy,
             beside,
             strangers,
+            folder: _,
         } = self.contents;
         strangers + usize::from(copy.is_some()) + usize::from(beside.is_some())
+    }
+
+    fn count_in(&self, folder: &str) -> usize {
+        if folder == self.contents.folder {
+            self.count()
+        } else {
+            0
+        }
     }
 
     fn message(&self, number: usize) -> String {
@@ -339,23 +369,40 @@ impl World {
         line.act(self.mailbox.act("connect"), b"")?;
         line.act(self.mailbox.act("greeting"), b"* OK ready\r\n")?;
         let mut told = 0;
+        let mut folder = String::new();
+        let mut is_identified = false;
         loop {
             let command = line.read()?;
             let Some((tag, command)) = command.split_once(' ') else {
                 continue;
             };
             let step = imap_step(command);
-            let act = with_tag(self.mailbox.act(step), tag);
-            let count = self.count();
+            is_identified |= step == "ID";
+            let mut act = with_tag(self.at(step), tag);
+            if step.starts_with("SELECT") && !is_identified {
+                let strict = self.mailbox.act("SELECT UNIDENTIFIED");
+                if !matches!(strict, Act::Honest) {
+                    act = with_tag(strict, tag);
+                }
+            }
+            let named = || command.split('"').nth(1).unwrap_or_default().to_owned();
+            if step.starts_with("SELECT") {
+                folder = named();
+            }
+            let count = self.count_in(&folder);
+            if let (Act::First(bytes), "HEADERS") = (&act, step) {
+                line.act(Act::Say(bytes.clone()), b"")?;
+                act = Act::Honest;
+            }
             if let (Act::Honest, "HEADERS") = (&act, step) {
-                self.give_headers(line, tag, command)?;
+                self.give_headers(line, tag, set(command, count))?;
                 continue;
             }
             let mut honest = String::new();
             match step {
                 "CAPABILITY" => honest += "* CAPABILITY IMAP4rev1 IDLE UIDPLUS\r\n",
-                "LIST" => honest += "* LIST () \"/\" INBOX\r\n",
-                "SELECT" => {
+                "LIST" | "LIST RETURN" => honest += "* LIST () \"/\" INBOX\r\n",
+                "SELECT" | "SELECT OTHER" => {
                     told = count;
                     let next = count + 1;
                     write!(
@@ -380,24 +427,27 @@ impl World {
                         .unwrap();
                     }
                 }
-                "STATUS" => honest += "* STATUS Junk (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 7)\r\n",
+                "STATUS" => {
+                    let name = named();
+                    let (count, next) = (self.count_in(&name), self.count_in(&name) + 1);
+                    write!(
+                        honest,
+                        "* STATUS \"{name}\" (MESSAGES {count} UIDNEXT {next} UIDVALIDITY 7)\r\n"
+                    )
+                    .unwrap();
+                }
                 "AUTHENTICATE" => {
                     line.act(act, b"+ \r\n")?;
                     line.read()?;
+                    if command.ends_with(" LOGIN") {
+                        line.act(Act::Honest, b"+ UGFzc3dvcmQ6\r\n")?;
+                        line.read()?;
+                    }
                     line.act(Act::Honest, format!("{tag} OK welcome\r\n").as_bytes())?;
                     continue;
                 }
                 "IDLE" => {
-                    line.act(act, b"+ idling\r\n")?;
-                    loop {
-                        // The announcement is left out; the client ends the command in its own time.
-                        let ended = line.read()?;
-                        if ended.eq_ignore_ascii_case("DONE") {
-                            break;
-                        }
-                    }
-                    let done = with_tag(self.mailbox.act("DONE"), tag);
-                    line.act(done, format!("{tag} OK done\r\n").as_bytes())?;
+                    self.idle(line, act, tag)?;
                     continue;
                 }
                 "LOGOUT" => honest += "* BYE bye\r\n",
@@ -411,10 +461,18 @@ impl World {
         }
     }
 
+    fn idle(&self, line: &mut Line, act: Act, tag: &str) -> io::Result<()> {
+        line.act(act, b"+ idling\r\n")?;
+        // Nothing is announced; the client ends the command in its own time.
+        while !line.read()?.eq_ignore_ascii_case("DONE") {}
+        let done = with_tag(self.mailbox.act("DONE"), tag);
+        line.act(done, format!("{tag} OK done\r\n").as_bytes())
+    }
+
     /// However many headers, written as they are made.
-    fn give_headers(&self, line: &mut Line, tag: &str, command: &str) -> io::Result<()> {
+    fn give_headers(&self, line: &mut Line, tag: &str, numbers: Vec<usize>) -> io::Result<()> {
         let mut writer = BufWriter::with_capacity(64 * 1024, &line.stream);
-        for number in set(command, self.count()) {
+        for number in numbers {
             let message = self.message(number);
             let size = message.len();
             let header = message.find("\r\n\r\n").map_or(size, |end| end + 4);
@@ -440,13 +498,18 @@ impl World {
             let step = words.next().unwrap_or_default().to_ascii_uppercase();
             let number = words.next().and_then(|number| number.parse().ok());
             if step == "AUTH" {
-                line.act(self.mailbox.act("AUTH"), b"+ \r\n")?;
+                line.act(self.at("AUTH"), b"+ \r\n")?;
                 line.read()?;
+                if command.ends_with(" LOGIN") {
+                    line.act(Act::Honest, b"+ UGFzc3dvcmQ6\r\n")?;
+                    line.read()?;
+                }
                 line.act(Act::Honest, b"+OK\r\n")?;
                 continue;
             }
             let mut honest = String::from("+OK\r\n");
             match (step.as_str(), number) {
+                ("STAT", _) => honest = format!("+OK {count} 0\r\n"),
                 ("CAPA", _) => honest += "TOP\r\nUIDL\r\n.\r\n",
                 ("LIST", _) => {
                     let stranger = stranger(1).len();
@@ -477,7 +540,7 @@ impl World {
                 }
                 _ => {}
             }
-            line.act(self.mailbox.act(&step), honest.as_bytes())?;
+            line.act(self.at(&step), honest.as_bytes())?;
             if step == "QUIT" {
                 return Ok(());
             }
@@ -501,6 +564,7 @@ fn with_tag(act: Act, tag: &str) -> Act {
     };
     match act {
         Act::Say(bytes) => Act::Say(put(bytes)),
+        Act::Twice(bytes) => Act::Twice(put(bytes)),
         Act::Also(bytes) => Act::Also(put(bytes)),
         Act::First(bytes) => Act::First(put(bytes)),
         Act::Hold(bytes) => Act::Hold(put(bytes)),

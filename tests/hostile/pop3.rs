@@ -18,7 +18,10 @@ fn at(what: &str, step: &'static str, act: Act) -> Case {
         .mailbox(step, act)
         .unseen();
     match step {
-        "AUTH" => case.key("mailbox.auth", "plain"),
+        "AUTH" => {
+            let can = b"+OK\r\nSASL PLAIN\r\n.\r\n";
+            case.mailbox("CAPA", Act::Say(can.to_vec()))
+        }
         _ => case,
     }
 }

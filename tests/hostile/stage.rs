@@ -40,6 +40,8 @@ pub(crate) struct Case {
     /// The outcomes that are right, and the codes.
     pub(crate) outcomes: Vec<&'static str>,
     pub(crate) codes: Vec<&'static str>,
+    /// Words of the reason or the log, and whether they must stand there once only.
+    pub(crate) says: Vec<(&'static str, bool)>,
 }
 
 /// The message as it was sent.
@@ -71,7 +73,9 @@ impl Case {
                 copy: Some(unchanged),
                 beside: None,
                 strangers: 0,
+                folder: "INBOX",
             },
+            says: Vec::new(),
             keys: Vec::new(),
             outcomes: vec!["delivered"],
             codes: vec!["ok"],
@@ -98,6 +102,18 @@ impl Case {
         self
     }
 
+    /// The reason, or the log, has these words.
+    pub(crate) fn says(mut self, words: &'static str) -> Self {
+        self.says.push((words, false));
+        self
+    }
+
+    /// The same, and only once.
+    pub(crate) fn says_once(mut self, words: &'static str) -> Self {
+        self.says.push((words, true));
+        self
+    }
+
     /// The mailbox cannot be read.
     pub(crate) fn unseen(self) -> Self {
         self.ends(&["unseen"], &["mailbox-unreadable"])
@@ -109,7 +125,7 @@ impl Case {
             Collect::Pop3 => ("pop3", peer.pop3),
         };
         // What is to be seen is waited for; what is not, is not waited for long.
-        let comes = |outcome: &&str| matches!(*outcome, "delivered" | "altered");
+        let comes = |outcome: &&str| matches!(*outcome, "delivered" | "altered" | "junked");
         let (deadline, step) = if self.outcomes.iter().any(comes) {
             ("40s", "20s")
         } else {
@@ -224,6 +240,13 @@ blind_grace = "1s"
                 self.codes,
                 word("reason")
             ));
+        }
+        let told = format!("{} {said}", word("reason"));
+        for (words, once) in &self.says {
+            let times = told.matches(words).count();
+            if times == 0 || (*once && times > 1) {
+                wrong.push(format!("{words:?} is said {times} times: {told}"));
+            }
         }
         let exit = match outcome.as_str() {
             "delivered" => 0,

@@ -109,7 +109,9 @@ fn two_checks_at_once_do_not_touch_each_others_probes() {
     // A message that another removes before it was read is no reason to log in anew.
     for proxy in proxies {
         let commands = proxy.commands();
-        let logins = commands.iter().filter(|line| line.contains(" LOGIN "));
+        let logins = commands
+            .iter()
+            .filter(|line| line.contains(" AUTHENTICATE "));
         assert_eq!(logins.count(), 1, "{commands:#?}");
     }
 }

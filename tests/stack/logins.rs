@@ -70,12 +70,12 @@ fn no_imap_password_goes_over_an_open_line() {
 }
 
 #[test]
-fn an_imap_server_that_disables_login_is_quoted() {
+fn no_password_is_sent_where_imap_logins_are_disabled() {
     let Some(stack) = shared() else { return };
     let check = stack.check();
     let report = check.mailbox("host", stack.get("LOGINDISABLED_HOST")).run();
     let probe = report.is(3, "unseen", "mailbox-refused");
-    reason_says(probe, "laintext authentication disallowed");
+    reason_says(probe, "LOGINDISABLED");
 }
 
 #[test]

@@ -161,7 +161,8 @@ fn a_throttling_server_is_left_alone_for_as_long_as_it_asks() {
     let Some(stack) = shared() else { return };
     let logins = AtomicUsize::new(0);
     let imap = Proxy::with(stack.port("IMAP"), move |command| {
-        let is_first = command.starts_with("LOGIN") && logins.fetch_add(1, Ordering::SeqCst) == 0;
+        let is_first =
+            command.starts_with("AUTHENTICATE") && logins.fetch_add(1, Ordering::SeqCst) == 0;
         is_first.then_some(Answer::Refused(
             "[UNAVAILABLE] Request is throttled. Suggested Backoff Time: 2500 milliseconds",
         ))
@@ -174,6 +175,8 @@ fn a_throttling_server_is_left_alone_for_as_long_as_it_asks() {
         "{probe}"
     );
     let commands = imap.commands();
-    let logins = commands.iter().filter(|line| line.contains(" LOGIN "));
+    let logins = commands
+        .iter()
+        .filter(|line| line.contains(" AUTHENTICATE "));
     assert_eq!(logins.count(), 2, "{commands:#?}");
 }

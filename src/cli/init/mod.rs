@@ -93,6 +93,15 @@ impl Init {
             Protocol::Imap => "delete, seen, keep or move:FOLDER",
             Protocol::Pop3 => "delete or keep",
         };
+        let junk = match self.mailbox.protocol {
+            Protocol::Imap => {
+                "# The junk folder, where it is not found by itself; none: nothing is filed as junk in this mailbox.\n#junk = \"Junk\""
+            }
+            Protocol::Pop3 => {
+                "# POP3 shows no junk folder, so a test virus that does not come back proves no filter. Set this if nothing is filed\n\
+                 # as junk in this mailbox.\n#junk = \"none\""
+            }
+        };
         fill(
             TEMPLATE,
             &[
@@ -106,6 +115,7 @@ impl Init {
                 ("username", &quoted(self.username())),
                 ("password", self.password()),
                 ("cleanups", cleanups),
+                ("junk", junk),
                 ("from", &quoted(self.from())),
                 ("to", &quoted(&self.to)),
                 ("subject", &quoted(DEFAULT_SUBJECT)),

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::reader::{Reader, is_on};
 use crate::config::file::{self, At, Kept, SecretKeys, Text};
 use crate::config::plan::{
-    Auth, Cleanup, Endpoint, Gateway, Login, Mailbox, Protocol, Security, Signing,
+    Auth, Cleanup, Endpoint, Gateway, Junk, Login, Mailbox, Protocol, Security, Signing,
 };
 use crate::config::secret::{LEAST_KEY, Secret};
 use crate::config::value::Rate;
@@ -182,10 +182,12 @@ impl Reader<'_> {
             },
         );
         let junk = keys.junk.as_ref().and_then(|junk| self.line("junk", junk));
+        let junk = junk.map_or_else(Junk::default, Junk::from);
         if let (Some(Cleanup::Move(target)), Some(text)) = (&cleanup, &keys.cleanup) {
-            let is_junk = match junk.as_deref() {
-                None | Some("auto") => ["junk", "spam"].contains(&target.to_lowercase().as_str()),
-                Some(junk) => junk == target,
+            let is_junk = match &junk {
+                Junk::Auto => ["junk", "spam"].contains(&target.to_lowercase().as_str()),
+                Junk::Named(junk) => junk == target,
+                Junk::None => false,
             };
             if is_junk || folders.contains(target) {
                 let message =
@@ -203,7 +205,7 @@ impl Reader<'_> {
             login: login?,
             timeout: timeout.unwrap_or(STEP_LIMIT),
             folders,
-            junk: junk.filter(|junk| junk != "auto"),
+            junk,
             poll: poll.unwrap_or(Duration::from_secs(10)),
             cleanup: cleanup.unwrap_or(Cleanup::Delete),
         })

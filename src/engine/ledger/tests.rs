@@ -159,8 +159,12 @@ impl World {
     }
 
     fn looked(&self, seconds: u64) -> Event {
+        self.looked_at(seconds, true)
+    }
+
+    fn looked_at(&self, seconds: u64, covers_junk: bool) -> Event {
         let begun = self.at(seconds);
-        Event::Looked("returns".into(), Look { begun })
+        Event::Looked("returns".into(), Look { begun, covers_junk })
     }
 
     fn record(&self, tag: Tag) -> Record {
@@ -303,6 +307,33 @@ fn missing_needs_a_look_begun_after_the_deadline() {
     world.step(world.looked(60), 65);
     assert_eq!(world.record(tag).outcome, Outcome::Missing);
     assert_eq!(world.record(tag).code, Code::Missing);
+}
+
+#[test]
+fn whether_junk_was_watched_is_stored_with_the_probe() {
+    for (covers_junk, stored) in [(true, "\"Proved\""), (false, "\"JunkNotWatched\"")] {
+        let mut world = World::new();
+        let tag = world.tag(1);
+        world.start(tag);
+        let accepted = world.attempt(0, 1, End::Accepted(reply(250)));
+        world.step(Event::Attempted(tag.id(), accepted), 1);
+        world.step(world.looked_at(60, covers_junk), 65);
+        let kept = world.ledger.kept(tag.id(), world.at(66)).unwrap();
+        let kept = serde_json::to_string(&kept).unwrap();
+        assert!(kept.contains(stored), "{kept}");
+        world.ledger = Ledger::new();
+        let kept = serde_json::from_str(&kept).unwrap();
+        let plan = config::parse(CONFIG, "test", std::path::Path::new(""))
+            .unwrap()
+            .0;
+        let who = (&plan, &world.signer);
+        let now = world.at(70);
+        world.ledger.restore(tag.id(), kept, who, now).unwrap();
+        let record = world.record(tag);
+        assert_eq!(record.outcome, Outcome::Missing);
+        let warns = record.reason.contains("no junk folder is watched");
+        assert_eq!(warns, !covers_junk, "{}", record.reason);
+    }
 }
 
 #[test]

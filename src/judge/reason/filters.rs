@@ -1,6 +1,7 @@
 //! The sentences about filters: what stopped a harmful payload, what came through, and what nothing proves.
 
-use super::{bounced, human, last_reply, marks, not_handed_over, refused, shown, took};
+use super::{bounced, human, last_reply, marks, not_handed_over, refused, shown, took, unwatched};
+use crate::config::plan::Protocol;
 use crate::judge::evidence::{SCORES, stopped_by};
 use crate::judge::verdict::{Case, Judgement};
 use crate::probe::evidence::{Fate, Integrity, PartFacts, StoppedBy};
@@ -25,18 +26,22 @@ pub(super) fn became(case: &Case<'_>, outcome: Outcome) -> String {
             bounced(case),
             stopper(case, outcome)
         ),
-        Outcome::Missing => format!(
-            "stopped on the way: {} accepted it ({}), and no copy came within {}{}",
-            case.route.gateway.endpoint,
-            last_reply(case).map_or_else(|| "its reply was lost".into(), shown),
-            human(case.route.deadline),
-            control(case)
-        ),
+        Outcome::Missing => format!("stopped on the way: {}{}", vanished(case), control(case)),
         Outcome::Deferred | Outcome::Unsent => not_handed_over(case),
         Outcome::Unseen | Outcome::Unfinished | Outcome::Skipped | Outcome::Answered => {
             outcome.to_string()
         }
     }
+}
+
+/// That it was accepted and never came back.
+fn vanished(case: &Case<'_>) -> String {
+    format!(
+        "{} accepted it ({}), and no copy came within {}",
+        case.route.gateway.endpoint,
+        last_reply(case).map_or_else(|| "its reply was lost".into(), shown),
+        human(case.route.deadline),
+    )
 }
 
 /// Why what became of a harmful payload proves no filter.
@@ -49,6 +54,17 @@ pub(super) fn unproved(case: &Case<'_>, judgement: Judgement) -> String {
         Code::NotForwarded => format!(
             "{}; it was refused behind the filters, so this proves none of them",
             bounced(case)
+        ),
+        Code::JunkNotWatched => format!(
+            "{}{}; this proves no filter: {}",
+            vanished(case),
+            unwatched(case),
+            match case.route.mailbox.protocol {
+                Protocol::Imap =>
+                    "name the folder in the mailbox's `junk`, or set `junk = \"none\"` if nothing is filed as junk there",
+                Protocol::Pop3 =>
+                    "collect by IMAP, or set the mailbox's `junk = \"none\"` if nothing is filed as junk there",
+            }
         ),
         Code::FilterNotTested => format!("no filter was tested: {}", not_handed_over(case)),
         _ => {

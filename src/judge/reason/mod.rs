@@ -29,9 +29,10 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement, way: &str) -> String
     match code {
         Code::Ok | Code::NotJudged => became(case, outcome),
         Code::Leak => filters::leak(case),
-        Code::ControlFailed | Code::RejectedBeforeContent | Code::FilterNotTested => {
-            filters::unproved(case, judgement)
-        }
+        Code::ControlFailed
+        | Code::RejectedBeforeContent
+        | Code::JunkNotWatched
+        | Code::FilterNotTested => filters::unproved(case, judgement),
         Code::Slow => {
             let aside = aside(case);
             format!(
@@ -244,10 +245,15 @@ fn marks(case: &Case<'_>) -> String {
 
 /// Where a copy may lie that was not looked for.
 fn unwatched(case: &Case<'_>) -> &'static str {
-    match (case.route.mailbox.protocol, &case.route.bounce_mailbox) {
-        (Protocol::Pop3, _) => "; POP3 shows no junk folder, so it may also lie there",
-        (Protocol::Imap, None) => "; no watched mailbox gets bounces, so it may also have bounced",
-        (Protocol::Imap, Some(_)) => "",
+    if case.may_lie_in_junk() {
+        return match case.route.mailbox.protocol {
+            Protocol::Pop3 => "; POP3 shows no junk folder, so it may also lie there",
+            Protocol::Imap => "; no junk folder is watched, so it may also lie there",
+        };
+    }
+    match &case.route.bounce_mailbox {
+        None => "; no watched mailbox gets bounces, so it may also have bounced",
+        Some(_) => "",
     }
 }
 

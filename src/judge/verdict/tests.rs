@@ -60,6 +60,7 @@ fn route(signed: bool) -> &'static Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Accepted,
+    JunkNotWatched,
     ReplyLost,
     Bounced,
     RefusedAtRcpt,
@@ -72,8 +73,9 @@ enum Way {
     NotStarted,
 }
 
-const WAYS: [Way; 11] = [
+const WAYS: [Way; 12] = [
     Way::Accepted,
+    Way::JunkNotWatched,
     Way::ReplyLost,
     Way::Bounced,
     Way::RefusedAtRcpt,
@@ -127,7 +129,7 @@ impl Story {
         let start = Stamp::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let (end, has_dot) = match self.way {
-            Way::Accepted | Way::Bounced | Way::Blind | Way::Interrupted => {
+            Way::Accepted | Way::JunkNotWatched | Way::Bounced | Way::Blind | Way::Interrupted => {
                 (Some(End::Accepted(reply(250))), true)
             }
             Way::ReplyLost => (Some(End::ReplyLost(failure(Code::ReplyLost))), true),
@@ -189,6 +191,7 @@ impl Story {
             Way::Interrupted => Close::Interrupted,
             Way::NotStarted => Close::NotStarted,
             Way::Accepted | Way::ReplyLost => Close::Proved,
+            Way::JunkNotWatched => Close::JunkNotWatched,
             _ => Close::Settled,
         };
         let bounce = Bounce {
@@ -242,7 +245,7 @@ impl Story {
             came.first().copied()
         };
         let outcome = copy.unwrap_or(match self.way {
-            Way::Accepted | Way::ReplyLost => Outcome::Missing,
+            Way::Accepted | Way::JunkNotWatched | Way::ReplyLost => Outcome::Missing,
             Way::Bounced => Outcome::Bounced,
             Way::RefusedAtRcpt | Way::RefusedAfterTheDot => Outcome::Rejected,
             Way::PutOffAtRcpt | Way::PutOffAfterTheDot => Outcome::Deferred,
@@ -271,6 +274,7 @@ impl Story {
             _ if !self.is_harmful() && expected => Verdict::Pass,
             _ if !self.is_harmful() => Verdict::Fail,
             _ if came.iter().any(leaks) => Verdict::Fail,
+            Outcome::Missing if expected && self.way == Way::JunkNotWatched => Verdict::Unknown,
             _ if expected && content_was_sent && self.control == Some(Outcome::Delivered) => {
                 Verdict::Pass
             }
@@ -317,9 +321,11 @@ fn story() -> impl Strategy<Value = Story> {
             |(payload, expect, control, way, copies, dkim, wants_dkim)| {
                 // A copy needs a message that was sent; what is seen at one moment is told in order.
                 let mut copies = match way {
-                    Way::Accepted | Way::ReplyLost | Way::Bounced | Way::RefusedAfterTheDot => {
-                        copies
-                    }
+                    Way::Accepted
+                    | Way::JunkNotWatched
+                    | Way::ReplyLost
+                    | Way::Bounced
+                    | Way::RefusedAfterTheDot => copies,
                     _ => Vec::new(),
                 };
                 copies.sort_by_key(|(_, seconds)| *seconds);
@@ -405,7 +411,10 @@ proptest! {
         prop_assert_eq!(is_good, verdict == Verdict::Pass, "{}", code);
         let unproved = matches!(
             code,
-            Code::ControlFailed | Code::RejectedBeforeContent | Code::FilterNotTested
+            Code::ControlFailed
+                | Code::RejectedBeforeContent
+                | Code::JunkNotWatched
+                | Code::FilterNotTested
         );
         prop_assert!(!unproved || verdict == Verdict::Unknown, "{}", code);
         prop_assert!(code != Code::Leak || (verdict == Verdict::Fail && story.is_harmful()));
@@ -483,6 +492,12 @@ fn the_codes_of_what_proves_nothing() {
             Way::Accepted,
             Outcome::Junked,
             Code::ControlFailed,
+        ),
+        (
+            Payload::Eicar,
+            Way::JunkNotWatched,
+            Outcome::Delivered,
+            Code::JunkNotWatched,
         ),
         (
             Payload::Gtube,

@@ -19,6 +19,14 @@ const MAX_DEPTH: usize = 64;
 const TAIL: usize = 64;
 /// What the library does not survive in a FETCH response.
 const NO_DATE: &[u8] = b"INTERNALDATE NIL";
+/// Begins of responses that the library cannot read, or not in every form, and what stands for their last byte: they go
+/// through as the text of a status response.
+const AS_TEXT: [(&[u8], u8); 4] = [
+    (b"* NA", b'O'),
+    (b"* NAM", b' '),
+    (b"* I", b'O'),
+    (b"* ID", b'K'),
+];
 
 /// A stream that fails where the peer sends more than any reply needs.
 #[derive(Debug)]
@@ -110,6 +118,10 @@ impl Scan {
         }
         if self.literals == 0 && self.line <= MAX_LINE && self.begin.len() < TAIL {
             self.begin.push(*byte);
+            let begins = |(begin, _): &&(&[u8], u8)| self.begin.eq_ignore_ascii_case(begin);
+            if let Some((_, harmless)) = AS_TEXT.iter().find(begins) {
+                *byte = *harmless;
+            }
         }
         if self.tail.len() == TAIL {
             self.tail.remove(0);
@@ -173,7 +185,7 @@ impl Scan {
     }
 }
 
-/// Whether this is a tag as the library makes them: `A0001`.
+/// Whether this is a tag of ours: `A0001`.
 fn is_tag(word: &[u8]) -> bool {
     match word.split_first() {
         Some((b'A', digits)) => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
@@ -291,6 +303,22 @@ mod tests {
         let mut text = "* OK [ALERT]éa\r\n".as_bytes().to_vec();
         Scan::default().accept(&mut text).unwrap();
         assert_eq!(text, b"* OK [ALERT]??a\r\n");
+    }
+
+    #[test]
+    fn what_the_parser_cannot_read_goes_through_as_text() {
+        let wire = b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n* ID NIL\r\n* NO way\r\n";
+        for at in 0..wire.len() {
+            let (head, tail) = wire.split_at(at);
+            let (mut head, mut tail) = (head.to_vec(), tail.to_vec());
+            let mut scan = Scan::default();
+            scan.accept(&mut head).unwrap();
+            scan.accept(&mut tail).unwrap();
+            assert_eq!(
+                [head, tail].concat(),
+                b"* NO ESPACE ((\"\" \"/\")) NIL NIL\r\n* OK NIL\r\n* NO way\r\n"
+            );
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod cleanup;
 mod folder;
 mod guard;
 mod idle;
+mod junk;
 mod open;
 pub mod session;
 pub mod utf7;

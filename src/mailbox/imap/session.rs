@@ -3,24 +3,29 @@
 //! The client library frames and parses; it also takes NO, BAD and a closed connection for empty success in several
 //! commands, so the loop that waits for the tagged status is here.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use async_imap::Client;
 use async_imap::imap_proto::{
-    Capability, MailboxDatum, NameAttribute, Outcome, RequestId, Response, ResponseCode, Status,
-    StatusAttribute,
+    Capability, MailboxDatum, Outcome, RequestId, Response, ResponseCode, Status, StatusAttribute,
 };
 use thiserror::Error;
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::guard::Guard;
 use super::utf7;
+use crate::config::plan::Mailbox;
 use crate::net::dial::seconds;
+use crate::net::login::Exchange;
 use crate::net::stream::Stream;
 use crate::probe::facts::{Blindness, Failure};
+use crate::probe::name::MailboxName;
 use crate::probe::outcome::Code;
 
 /// A whole command may take so many times what one response may.
@@ -121,12 +126,18 @@ pub struct Abilities {
     pub mv: bool,
     /// Gmail: deleting only takes a label away.
     pub gmail: bool,
+    /// RFC 2971.
+    pub id: bool,
+    /// RFC 2342.
+    pub namespace: bool,
+    /// Attributes of folders on request (RFC 6154, RFC 5258).
+    pub list_special_use: bool,
 }
 
-/// An authenticated session.
+/// A session, which [`open`](super::open::open) authenticates.
 #[derive(Debug)]
 pub struct Session {
-    pub(super) inner: async_imap::Session<Guard<Stream>>,
+    pub(super) inner: Client<Guard<Stream>>,
     pub(super) limit: Duration,
     /// What the server can do.
     pub can: Abilities,
@@ -134,47 +145,130 @@ pub struct Session {
     pub(super) trash: Option<String>,
     /// Whether messages may have come since [`Session::take_news`] was last asked.
     pub(super) news: bool,
+    /// Whether a warning came that may mean that the selected folder is not what it was.
+    doubtful: bool,
+    /// Whether the server said last that the selected folder has no messages.
+    is_empty: bool,
+    /// Commands sent so far, from which their tags are made.
+    sent: u32,
+    /// Whose it is, for the log.
+    mailbox: MailboxName,
+    /// Warnings that were logged already.
+    warned: BTreeSet<String>,
 }
 
 impl Session {
-    /// A session over an authenticated client.
-    pub(super) async fn enter(
-        inner: async_imap::Session<Guard<Stream>>,
-        limit: Duration,
-    ) -> Result<Self, ImapError> {
-        let mut session = Self {
-            inner,
-            limit,
+    /// A session over a stream on which nothing was read yet.
+    pub(super) fn over(stream: Stream, mailbox: &Mailbox) -> Self {
+        Self {
+            mailbox: mailbox.name.clone(),
+            inner: Client::new(Guard::new(stream)),
+            limit: mailbox.timeout,
             can: Abilities::default(),
             trash: None,
             news: true,
-        };
-        session.can = session.abilities().await?;
-        if session.can.gmail && session.can.mv {
-            session.trash = session.find_trash().await?;
+            doubtful: false,
+            is_empty: false,
+            sent: 0,
+            warned: BTreeSet::new(),
         }
-        Ok(session)
     }
 
-    async fn abilities(&mut self) -> Result<Abilities, ImapError> {
-        let mut can = Abilities::default();
-        self.run("CAPABILITY", |response| {
-            if let Response::Capabilities(capabilities) = response {
-                for capability in capabilities {
-                    if let Capability::Atom(atom) = capability {
-                        match atom.to_ascii_uppercase().as_str() {
-                            "IDLE" => can.idle = true,
-                            "UIDPLUS" => can.uidplus = true,
-                            "MOVE" => can.mv = true,
-                            "X-GM-EXT-1" => can.gmail = true,
-                            _ => {}
-                        }
-                    }
-                }
+    /// Reads the greeting. Whether the session is authenticated already (PREAUTH).
+    pub(super) async fn greeting(&mut self) -> Result<bool, ImapError> {
+        const GREETING: &str = "the greeting";
+        let response = timeout(self.limit, self.inner.read_response()).await;
+        match received(GREETING, self.limit, response)?.parsed() {
+            Response::Data {
+                status: Status::Ok, ..
+            } => Ok(false),
+            Response::Data {
+                status: Status::PreAuth,
+                ..
+            } => Ok(true),
+            Response::Data { outcome, .. } => {
+                let words = outcome.information.as_deref().unwrap_or_default();
+                Err(ImapError::Bye(words.to_owned()))
             }
-        })
-        .await?;
-        Ok(can)
+            _ => Err(ImapError::Malformed(
+                GREETING.into(),
+                "this is no greeting".into(),
+            )),
+        }
+    }
+
+    /// Learns what the server can do for an authenticated user, and tells it who we are: some open no folder before.
+    pub(super) async fn enter(&mut self) -> Result<(), ImapError> {
+        let words = self.capabilities().await?;
+        let has = |word: &str| words.iter().any(|said| said == word);
+        self.can = Abilities {
+            idle: has("IDLE"),
+            uidplus: has("UIDPLUS"),
+            mv: has("MOVE"),
+            gmail: has("X-GM-EXT-1"),
+            id: has("ID"),
+            namespace: has("NAMESPACE"),
+            list_special_use: has("SPECIAL-USE") && has("LIST-EXTENDED"),
+        };
+        if self.can.id {
+            let version = env!("CARGO_PKG_VERSION");
+            let id = format!("ID (\"name\" \"mailrobin\" \"version\" \"{version}\")");
+            unless_refused(self.run(&id, |_| ()).await)?;
+        }
+        if self.can.gmail && self.can.mv {
+            let folders = self.list().await?;
+            let trash = folders.into_iter().find(|folder| folder.trash);
+            self.trash = trash.map(|folder| folder.name);
+        }
+        Ok(())
+    }
+
+    /// The words of the server's CAPABILITY, in capitals; none where it refuses to say.
+    pub(super) async fn capabilities(&mut self) -> Result<Vec<String>, ImapError> {
+        let mut words = Vec::new();
+        let ended = self
+            .run("CAPABILITY", |response| {
+                if let Response::Capabilities(capabilities) = response {
+                    words.extend(capabilities.iter().map(|capability| match capability {
+                        Capability::Imap4rev1 => "IMAP4REV1".to_owned(),
+                        Capability::Auth(mechanism) => {
+                            format!("AUTH={}", mechanism.to_ascii_uppercase())
+                        }
+                        Capability::Atom(atom) => atom.to_ascii_uppercase(),
+                    }));
+                }
+            })
+            .await;
+        unless_refused(ended)?;
+        Ok(words)
+    }
+
+    /// Logs in by SASL.
+    pub(super) async fn authenticate(
+        &mut self,
+        mechanism: &str,
+        exchange: &mut Exchange,
+    ) -> Result<(), ImapError> {
+        const NAME: &str = "AUTHENTICATE";
+        let id = self.send(NAME, &format!("{NAME} {mechanism}")).await?;
+        loop {
+            let response = timeout(self.limit, self.inner.read_response()).await;
+            match received(NAME, self.limit, response)?.parsed() {
+                Response::Continue(_) => {
+                    let Some(answer) = exchange.respond() else {
+                        let what = "it asks for more without end".to_owned();
+                        return Err(ImapError::Malformed(NAME.to_owned(), what));
+                    };
+                    self.send_more(NAME, &answer).await?;
+                }
+                Response::Done {
+                    tag,
+                    status,
+                    outcome,
+                } if *tag == id => return ended(NAME, status, outcome),
+                other => self.note(other)?,
+            }
+        }
     }
 
     /// Runs a command to its tagged OK; `each` sees every untagged response.
@@ -200,10 +294,15 @@ impl Session {
         mut each: impl FnMut(&Response<'_>),
     ) -> Result<(), ImapError> {
         let id = self.send(name, command).await?;
-        // An untagged NO warns that what was asked may not have been done (RFC 9051 §7.1.2): where a look depends on it,
-        // the tagged OK behind it proves nothing.
-        let is_look = matches!(name, "NOOP" | "STATUS" | "FETCH" | "UID FETCH");
+        // An untagged NO is a warning (RFC 9051 §7.1.2), and some servers send it at every command. But where FETCH or
+        // STATUS brings a warning and nothing else, the tagged OK behind it proves nothing.
+        let brings = match name {
+            "STATUS" => true,
+            "FETCH" | "UID FETCH" => !self.is_empty,
+            _ => false,
+        };
         let mut warning = Ok(());
+        let mut brought = false;
         loop {
             let response = timeout(self.limit, self.inner.read_response()).await;
             let response = received(name, self.limit, response)?;
@@ -211,13 +310,31 @@ impl Session {
                 Response::Data {
                     status: status @ (Status::No | Status::Bad),
                     outcome,
-                } if is_look => warning = ended(name, status, outcome),
+                } => {
+                    // The answer to NAMESPACE comes in the guise of a warning.
+                    if name != "NAMESPACE" {
+                        self.warn(outcome);
+                        let is_alert = outcome.code == Some(ResponseCode::Alert);
+                        self.doubtful |= !is_alert;
+                        if brings && !is_alert {
+                            warning = ended(name, status, outcome);
+                        }
+                    }
+                    each(response.parsed());
+                }
                 Response::Done {
                     tag,
                     status,
                     outcome,
-                } if *tag == id => return ended(name, status, outcome).and(warning),
+                } if *tag == id => {
+                    let warning = if brought { Ok(()) } else { warning };
+                    return ended(name, status, outcome).and(warning);
+                }
                 other => {
+                    brought |= matches!(
+                        other,
+                        Response::Fetch(..) | Response::MailboxData(MailboxDatum::Status { .. })
+                    );
                     self.note(other)?;
                     each(other);
                 }
@@ -225,22 +342,35 @@ impl Session {
         }
     }
 
+    /// Logs an untagged NO or BAD, once a session.
+    fn warn(&mut self, outcome: &Outcome<'_>) {
+        const MOST: usize = 20;
+        let words = outcome.information.as_deref().unwrap_or_default();
+        if self.warned.len() < MOST && self.warned.insert(words.to_owned()) {
+            tracing::warn!(mailbox = %self.mailbox, "its server warns: {words:?}");
+        }
+    }
+
     /// Sends a command, under its name in errors, and gives its tag.
     pub(super) async fn send(&mut self, name: &str, command: &str) -> Result<RequestId, ImapError> {
-        let sent = self.inner.run_command(command);
-        let sent = timeout(self.limit, sent)
-            .await
-            .map_err(|_| self.slow(name))?;
-        sent.map_err(|error| not_sent(name, error))
+        self.sent += 1;
+        let tag = format!("A{:04}", self.sent);
+        self.send_more(name, &format!("{tag} {command}")).await?;
+        Ok(RequestId(tag))
     }
 
     /// Sends a line that belongs to a command under way.
     pub(super) async fn send_more(&mut self, name: &str, line: &str) -> Result<(), ImapError> {
-        let sent = self.inner.run_command_untagged(line);
+        // The client library sends nothing before it has logged in by itself.
+        let stream = self.inner.get_mut();
+        let sent = async {
+            stream.write_all(format!("{line}\r\n").as_bytes()).await?;
+            stream.flush().await
+        };
         let sent = timeout(self.limit, sent)
             .await
             .map_err(|_| self.slow(name))?;
-        sent.map_err(|error| not_sent(name, error))
+        sent.map_err(|error| ImapError::Broken(name.to_owned(), error))
     }
 
     fn slow(&self, name: &str) -> ImapError {
@@ -253,7 +383,10 @@ impl Session {
     /// What every response may bring, whatever was asked.
     pub(super) fn note(&mut self, response: &Response<'_>) -> Result<(), ImapError> {
         match response {
-            Response::MailboxData(MailboxDatum::Exists(_)) => self.news = true,
+            Response::MailboxData(MailboxDatum::Exists(count)) => {
+                self.news = true;
+                self.is_empty = *count == 0;
+            }
             Response::Data {
                 status: Status::Bye,
                 outcome,
@@ -269,6 +402,11 @@ impl Session {
     /// Whether messages may have come to the selected folder since this was last asked.
     pub fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.news)
+    }
+
+    /// Whether a warning other than an alert came since this was last asked.
+    pub(super) fn take_doubt(&mut self) -> bool {
+        std::mem::take(&mut self.doubtful)
     }
 
     /// Selects a folder.
@@ -287,6 +425,23 @@ impl Session {
         .await?;
         self.news = true;
         Ok(status)
+    }
+
+    /// What the server says of its namespaces (RFC 2342), if it does.
+    pub(super) async fn namespace_text(&mut self) -> Result<Option<String>, ImapError> {
+        let mut told = None;
+        // The guard lets the response through as the text of an untagged NO.
+        let ended = self
+            .run("NAMESPACE", |response| {
+                if let Response::Data { outcome, .. } = response {
+                    let text = outcome.information.as_deref().unwrap_or_default();
+                    let namespaces = text.strip_prefix("ESPACE ");
+                    told = told.take().or(namespaces.map(str::to_owned));
+                }
+            })
+            .await;
+        unless_refused(ended)?;
+        Ok(told)
     }
 
     /// Asks after a folder that is not selected.
@@ -309,46 +464,6 @@ impl Session {
         Ok(found)
     }
 
-    /// The junk folder: by SPECIAL-USE (RFC 6154), then by its usual names, under whatever prefix.
-    pub async fn find_junk(&mut self) -> Result<Option<String>, ImapError> {
-        let mut special = None;
-        let mut named = None;
-        self.run("LIST \"\" \"*\"", |response| {
-            if let Response::MailboxData(MailboxDatum::List(list)) = response {
-                let name = utf7::decode(&list.name);
-                if list.name_attributes.contains(&NameAttribute::Junk) {
-                    special.get_or_insert(name);
-                } else {
-                    let delimiter = list.delimiter.as_deref().unwrap_or("/");
-                    let last = name
-                        .rsplit(delimiter)
-                        .next()
-                        .unwrap_or(&name)
-                        .to_ascii_lowercase();
-                    if matches!(last.as_str(), "junk" | "spam") {
-                        named.get_or_insert(name);
-                    }
-                }
-            }
-        })
-        .await?;
-        Ok(special.or(named))
-    }
-
-    /// The folder marked as `\\Trash` (RFC 6154).
-    async fn find_trash(&mut self) -> Result<Option<String>, ImapError> {
-        let mut trash = None;
-        self.run("LIST \"\" \"*\"", |response| {
-            if let Response::MailboxData(MailboxDatum::List(list)) = response
-                && list.name_attributes.contains(&NameAttribute::Trash)
-            {
-                trash.get_or_insert(utf7::decode(&list.name));
-            }
-        })
-        .await?;
-        Ok(trash)
-    }
-
     /// The server's address.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.inner.get_ref().get_ref().peer().ok()
@@ -359,6 +474,14 @@ impl Session {
         self.limit = Duration::from_secs(2);
         // Nothing depends on a goodbye; BYE is its proper answer.
         let _ = self.run("LOGOUT", |_| ()).await;
+    }
+}
+
+/// A command on which nothing depends: NO or BAD to it is as good as OK.
+pub(super) fn unless_refused(ended: Result<(), ImapError>) -> Result<(), ImapError> {
+    match ended {
+        Err(ImapError::No { .. } | ImapError::Bad { .. }) => Ok(()),
+        ended => ended,
     }
 }
 
@@ -399,14 +522,6 @@ pub(super) fn broken(command: String, error: io::Error) -> ImapError {
         Some((_, quoted)) => ImapError::Malformed(command, quoted.chars().take(80).collect()),
         None => ImapError::Broken(command, error),
     }
-}
-
-fn not_sent(name: &str, error: async_imap::error::Error) -> ImapError {
-    let error = match error {
-        async_imap::error::Error::Io(error) => error,
-        other => io::Error::other(other.to_string()),
-    };
-    ImapError::Broken(name.to_owned(), error)
 }
 
 /// The name of a command without its arguments: `UID FETCH`, `SELECT`.

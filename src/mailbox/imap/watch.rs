@@ -1,6 +1,6 @@
 //! The loop around a session: look, tell, clean up, wait; and when the session breaks, say so and come back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use super::folder::{self, Folder};
 use super::open::open;
 use super::session::{ImapError, Session};
 use crate::clock::Stamp;
-use crate::config::plan::{Cleanup, Mailbox};
+use crate::config::plan::{Cleanup, Junk, Mailbox};
 use crate::mailbox::pace::{BackOff, MENDED, Pace};
 use crate::mailbox::{Event, Sweep, Wires};
 use crate::net::tls::Tls;
@@ -41,6 +41,8 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
     let mut watcher = Watcher {
         tls: Tls::new(&mailbox.trust, None),
         folders: Vec::new(),
+        covers_junk: false,
+        unwatched: BTreeSet::new(),
         backlog: BTreeMap::new(),
         leaving: false,
         back: Back::default(),
@@ -85,8 +87,58 @@ pub async fn opens(mailbox: &Mailbox) -> Result<(), Blindness> {
         let selected = session.select(&folder.name).await;
         selected.map_err(|error| missing_folder(&folder, &error))?;
     }
+    let (_, unopened) = open_junk(&mut session, mailbox).await?;
+    for why in unopened {
+        tracing::warn!(mailbox = %mailbox.name, "{why}");
+    }
     session.log_out().await;
     Ok(())
+}
+
+/// The junk folder that is watched.
+struct JunkFolder {
+    /// Its name, where it is not among the mailbox's `folders`.
+    folder: Option<String>,
+    /// Whether what is filed as junk is seen.
+    covered: bool,
+}
+
+/// Finds a junk folder that can be opened, and says why another, or any, is not watched. One that the config names is not
+/// opened here: it is an error where it cannot be.
+async fn open_junk(
+    session: &mut Session,
+    mailbox: &Mailbox,
+) -> Result<(JunkFolder, Vec<String>), ImapError> {
+    let mut skipped = Vec::new();
+    let candidates = match &mailbox.junk {
+        Junk::None => Vec::new(),
+        Junk::Named(name) => vec![name.clone()],
+        Junk::Auto => session.junk_candidates().await?,
+    };
+    for junk in candidates {
+        let is_watched = mailbox.folders.contains(&junk);
+        let opened = match mailbox.junk {
+            Junk::Auto if !is_watched => session.select(&junk).await.map(drop),
+            Junk::Auto | Junk::Named(_) | Junk::None => Ok(()),
+        };
+        match opened {
+            Ok(()) => {
+                let folder = Some(junk).filter(|_| !is_watched);
+                let covered = true;
+                return Ok((JunkFolder { folder, covered }, skipped));
+            }
+            Err(ImapError::No { words, .. } | ImapError::Bad { words, .. }) => skipped.push(
+                format!("the junk folder {junk} cannot be opened and is not watched: {words}"),
+            ),
+            Err(error) => return Err(error),
+        }
+    }
+    let covered = mailbox.junk == Junk::None;
+    if !covered {
+        tracing::info!(mailbox = %mailbox.name, "no junk folder is watched");
+    }
+    let folder = None;
+    Ok((JunkFolder { folder, covered }, skipped))
 }
 
 /// Notes a message that is recorded and may be cleaned up.
@@ -108,6 +160,10 @@ struct Watcher {
     sweep: Sweep,
     tls: Tls,
     folders: Vec<Folder>,
+    /// Whether what is filed as junk is seen.
+    covers_junk: bool,
+    /// Why the junk folder is not watched: what was logged already.
+    unwatched: BTreeSet<String>,
     backlog: Backlog,
     leaving: bool,
     back: Back,
@@ -156,7 +212,11 @@ impl Watcher {
             }
             let found = self.look(session, begun, by, thorough).await?;
             pace.found(found);
-            self.tell(Event::Looked(Look { begun })).await;
+            let look = Look {
+                begun,
+                covers_junk: self.covers_junk,
+            };
+            self.tell(Event::Looked(look)).await;
             if begun.since(opened) > STEADY {
                 back_off.reset();
             }
@@ -175,22 +235,23 @@ impl Watcher {
 
     /// Finds the junk folder and takes up reading where it was left.
     async fn open_folders(&mut self, session: &mut Session) -> Result<(), Blindness> {
-        if self.folders.is_empty() {
-            let name = &self.mailbox.name;
-            let mut folders: Vec<_> = self
-                .mailbox
-                .folders
-                .iter()
-                .map(|folder| Folder::new(name.clone(), folder, false))
-                .collect();
-            let junk = match &self.mailbox.junk {
-                Some(junk) => Some(junk.clone()),
-                None => session.find_junk().await?,
-            };
-            if let Some(junk) = junk.filter(|junk| !self.mailbox.folders.contains(junk)) {
-                folders.push(Folder::new(name.clone(), &junk, true));
+        let (junk, unopened) = open_junk(session, &self.mailbox).await?;
+        let name = &self.mailbox.name;
+        for why in unopened {
+            if self.unwatched.insert(why.clone()) {
+                tracing::warn!(mailbox = %name, "{why}");
             }
-            self.folders = folders;
+        }
+        self.covers_junk = junk.covered;
+        let wanted = self.mailbox.folders.iter().map(|folder| (folder, false));
+        let wanted = wanted.chain(junk.folder.iter().map(|folder| (folder, true)));
+        let mut known = std::mem::take(&mut self.folders);
+        for (folder, is_junk) in wanted {
+            let at = known.iter().position(|known| *known.name == **folder);
+            self.folders.push(match at {
+                Some(at) => known.swap_remove(at),
+                None => Folder::new(name.clone(), folder, is_junk),
+            });
         }
         let since = self.since();
         for folder in self.folders.iter_mut().rev() {
@@ -229,6 +290,14 @@ impl Watcher {
                 .await?;
         } else {
             first.looked(begun);
+        }
+        // Dovecot warns at every command where the selected folder is gone, and says OK. Only another SELECT tells.
+        if thorough && session.take_doubt() {
+            let status = session.select(&first.name).await?;
+            first.take_up(session, status, since).await?;
+            something |= first
+                .read_new(session, &self.signer, (begun, by), &self.wires)
+                .await?;
         }
         let mut moved = false;
         for folder in others {

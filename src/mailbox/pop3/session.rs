@@ -4,16 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use data_encoding::BASE64;
-use secrecy::ExposeSecret;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use crate::config::plan::{Auth, Mailbox, Security};
-use crate::config::secret::{plain, xoauth2};
-use crate::mailbox::{final_refusal, reach, retry, sasl};
+use crate::config::plan::{Mailbox, Security};
+use crate::mailbox::login::{is_locked, prepare, refused};
+use crate::mailbox::{final_refusal, reach, retry};
 use crate::net::dial::{self, seconds};
 use crate::net::lines::{Lines, NoLine};
+use crate::net::login::{Exchange, Offers};
 use crate::net::stream::Stream;
 use crate::net::tls::Tls;
 use crate::probe::facts::{Blindness, Failure};
@@ -29,8 +28,6 @@ const MAX_DRAINED: usize = 256 * 1024 * 1024;
 const MAX_MESSAGES: usize = 200_000;
 /// The longest list taken: a mailbox of some hundred thousand messages.
 const MAX_LIST: usize = 8 * 1024 * 1024;
-/// A login has one challenge, and one more to tell an error.
-const MOST_CHALLENGES: usize = 4;
 
 /// What ended a command, or the session.
 #[derive(Debug, Error)]
@@ -64,10 +61,11 @@ impl Pop3Error {
         let Self::Refused { words, .. } = self else {
             return false;
         };
-        let words = words.to_ascii_uppercase();
-        ["[IN-USE]", "[LOGIN-DELAY]", "[SYS/TEMP]"]
+        let upper = words.to_ascii_uppercase();
+        let has_code = ["[LOGIN-DELAY]", "[SYS/TEMP]"]
             .iter()
-            .any(|code| words.contains(code))
+            .any(|code| upper.contains(code));
+        has_code || is_locked(words)
     }
 }
 
@@ -115,8 +113,10 @@ impl Kept {
 }
 
 /// What a server can do (RFC 2449); what it does not say is found out by trying.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Abilities {
+    /// How it lets clients log in.
+    pub(super) offers: Offers,
     /// The time that must lie between two logins.
     pub(super) login_delay: Option<Duration>,
 }
@@ -154,14 +154,26 @@ impl Session {
         if *security == Security::Starttls {
             wire = stls(wire, mailbox, tls).await?;
         }
-        *login_delay = wire.abilities().await?.login_delay;
-        log_in(&mut wire, mailbox).await?;
+        let can = wire.abilities().await?;
+        *login_delay = can.login_delay;
+        log_in(&mut wire, mailbox, &can.offers).await?;
         Ok(Self { wire })
     }
 
     /// Every message: its number, its size and, where the server knows UIDL, its unique id.
     pub(super) async fn list(&mut self) -> Result<Vec<Listed>, Pop3Error> {
-        let sizes = self.wire.multiline("LIST", Kept::all(MAX_LIST)).await?;
+        let sizes = match self.wire.multiline("LIST", Kept::all(MAX_LIST)).await {
+            Ok(sizes) => sizes,
+            // Some servers refuse to list what is empty.
+            Err(error @ Pop3Error::Refused { .. }) => {
+                return if self.is_empty().await? {
+                    Ok(Vec::new())
+                } else {
+                    Err(error)
+                };
+            }
+            Err(error) => return Err(error),
+        };
         let uids = match self.wire.multiline("UIDL", Kept::all(MAX_LIST)).await {
             Ok(uids) => uids,
             Err(Pop3Error::Refused { .. }) => Vec::new(),
@@ -192,6 +204,13 @@ impl Session {
             })
             .collect();
         Ok(listed)
+    }
+
+    /// Whether STAT says that there are no messages.
+    async fn is_empty(&mut self) -> Result<bool, Pop3Error> {
+        let told = self.wire.command("STAT").await?;
+        let count = told.split_ascii_whitespace().next();
+        Ok(count.and_then(|count| count.parse::<u32>().ok()) == Some(0))
     }
 
     /// A message's header, or `None` where the server has no TOP.
@@ -273,34 +292,25 @@ async fn stls(mut wire: Wire, mailbox: &Mailbox, tls: &Tls) -> Result<Wire, Blin
     }
 }
 
-async fn log_in(wire: &mut Wire, mailbox: &Mailbox) -> Result<(), Blindness> {
-    let Mailbox {
-        login, endpoint, ..
-    } = mailbox;
-    let password = sasl::password(mailbox).await?;
-    let secret = password.expose_secret();
-    let result = match login.auth {
-        Auth::Auto | Auth::Login => match wire
-            .secret(&format!("USER {}", login.username), "USER")
-            .await
-        {
-            Ok(()) => wire.secret(&format!("PASS {secret}"), "PASS").await,
+async fn log_in(wire: &mut Wire, mailbox: &Mailbox, offers: &Offers) -> Result<(), Blindness> {
+    let mut exchange = prepare(mailbox, offers).await?;
+    let result = if let Some(mechanism) = exchange.method.mechanism() {
+        wire.authenticate(mechanism, &mut exchange).await
+    } else {
+        let user = format!("USER {}", exchange.username);
+        match wire.secret(&user, "USER").await {
+            Ok(()) => {
+                let pass = format!("PASS {}", exchange.secret());
+                wire.secret(&pass, "PASS").await
+            }
             Err(error) => Err(error),
-        },
-        Auth::Plain => {
-            wire.authenticate("PLAIN", &plain(&login.username, secret))
-                .await
-        }
-        Auth::Xoauth2 => {
-            wire.authenticate("XOAUTH2", &xoauth2(&login.username, secret))
-                .await
         }
     };
     result.map_err(|error| {
         if error.is_busy() || !matches!(error, Pop3Error::Refused { .. }) {
             return error.into();
         }
-        sasl::refused(endpoint, (&login.username, secret), &error.to_string())
+        refused(&mailbox.endpoint, &exchange, &error.to_string(), false)
     })
 }
 
@@ -320,16 +330,20 @@ impl Wire {
 
     async fn abilities(&mut self) -> Result<Abilities, Pop3Error> {
         let lines = match self.multiline("CAPA", Kept::all(MAX_LINE)).await {
-            Ok(lines) => lines,
-            Err(Pop3Error::Refused { .. }) => Vec::new(),
+            Ok(lines) => Some(String::from_utf8_lossy(&lines).into_owned()),
+            Err(Pop3Error::Refused { .. }) => None,
             Err(error) => return Err(error),
         };
-        let delay = String::from_utf8_lossy(&lines)
-            .lines()
+        let delay = lines
+            .iter()
+            .flat_map(|lines| lines.lines())
             .filter_map(|line| line.trim().strip_prefix("LOGIN-DELAY "))
             .find_map(|delay| delay.split(' ').next()?.parse().ok())
             .map(Duration::from_secs);
-        Ok(Abilities { login_delay: delay })
+        Ok(Abilities {
+            offers: Offers::pop3(lines.as_deref().map(str::lines)),
+            login_delay: delay,
+        })
     }
 
     /// Sends a command and gives the words after its `+OK`.
@@ -345,25 +359,25 @@ impl Wire {
         self.status(name).await.map(|_| ())
     }
 
-    /// SASL with an initial response, sent after the server's go-ahead (RFC 5034 §4).
-    async fn authenticate(&mut self, mechanism: &str, response: &str) -> Result<(), Pop3Error> {
+    /// SASL, each response sent after the server's challenge (RFC 5034 §4).
+    async fn authenticate(
+        &mut self,
+        mechanism: &str,
+        exchange: &mut Exchange,
+    ) -> Result<(), Pop3Error> {
         let name = format!("AUTH {mechanism}");
         self.send(&name, &name).await?;
-        let mut answer = format!("{}\r\n", BASE64.encode(response.as_bytes()));
-        // Who asks on is not answered for ever.
-        for _ in 0..MOST_CHALLENGES {
+        loop {
             let line = self.timed_line(&name).await?;
             if !line.starts_with(b"+ ") && line != b"+" {
                 return Self::read_status(&name, &line).map(|_| ());
             }
-            self.send(answer.trim_end(), &name).await?;
-            // XOAUTH2 tells an error in a second challenge, which wants an empty answer.
-            answer.clear();
+            let Some(answer) = exchange.respond() else {
+                let what = "it asks again and again".to_owned();
+                return Err(Pop3Error::Malformed(name, what));
+            };
+            self.send(&answer, &name).await?;
         }
-        Err(Pop3Error::Malformed(
-            name,
-            "it asks again and again".to_owned(),
-        ))
     }
 
     async fn send(&mut self, command: &str, name: &str) -> Result<(), Pop3Error> {

@@ -10,7 +10,7 @@ use tokio::time::sleep_until;
 
 use super::session::{Listed, Pop3Error, Session};
 use crate::clock::Stamp;
-use crate::config::plan::{Cleanup, Mailbox};
+use crate::config::plan::{Cleanup, Junk, Mailbox};
 use crate::mailbox::pace::{BackOff, MENDED, Pace};
 use crate::mailbox::{Event, Sweep, Wires};
 use crate::net::dial::seconds;
@@ -60,9 +60,13 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
             Ok(()) => {
                 watcher.looked = Some(begun);
                 back_off.reset();
+                let look = Look {
+                    begun,
+                    covers_junk: watcher.mailbox.junk == Junk::None,
+                };
                 watcher
                     .wires
-                    .tell(&watcher.mailbox.name, Event::Looked(Look { begun }))
+                    .tell(&watcher.mailbox.name, Event::Looked(look))
                     .await;
                 None
             }
