@@ -103,6 +103,7 @@ impl Case<'_> {
                     .map(|attempt| attempt.vantage),
                 bounce: self.bounce.cloned(),
                 blocklists: blocklists(self.refusal(), self.listings),
+                cleanup: None,
                 visit: None,
                 hops: way.hops.into(),
                 hops_left_out: way.left_out,

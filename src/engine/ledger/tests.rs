@@ -141,6 +141,7 @@ impl World {
                 folder: "INBOX".into(),
                 junk: false,
                 uid: Uid::Imap { validity: 1, uid },
+                tag,
             },
             seen: self.at(seconds),
             by: SeenBy::Poll,
@@ -159,7 +160,13 @@ impl World {
 
     fn looked(&self, seconds: u64) -> Event {
         let begun = self.at(seconds);
-        Event::Looked("returns".into(), Look { begun })
+        Event::Looked(
+            "returns".into(),
+            Look {
+                begun,
+                unread_before: None,
+            },
+        )
     }
 
     fn record(&self, tag: Tag) -> Record {

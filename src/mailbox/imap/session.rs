@@ -134,6 +134,8 @@ pub struct Session {
     pub(super) trash: Option<String>,
     /// Whether messages may have come since [`Session::take_news`] was last asked.
     pub(super) news: bool,
+    /// The number of messages in the selected folder, as far as the server has said.
+    exists: Option<u32>,
 }
 
 impl Session {
@@ -148,6 +150,7 @@ impl Session {
             can: Abilities::default(),
             trash: None,
             news: true,
+            exists: None,
         };
         session.can = session.abilities().await?;
         if session.can.gmail && session.can.mv {
@@ -253,7 +256,13 @@ impl Session {
     /// What every response may bring, whatever was asked.
     pub(super) fn note(&mut self, response: &Response<'_>) -> Result<(), ImapError> {
         match response {
-            Response::MailboxData(MailboxDatum::Exists(_)) => self.news = true,
+            Response::MailboxData(MailboxDatum::Exists(count)) => {
+                self.news = true;
+                self.exists = Some(*count);
+            }
+            Response::Expunge(_) => {
+                self.exists = self.exists.map(|count| count.saturating_sub(1));
+            }
             Response::Data {
                 status: Status::Bye,
                 outcome,
@@ -271,9 +280,15 @@ impl Session {
         std::mem::take(&mut self.news)
     }
 
+    /// Whether the selected folder has no messages.
+    pub(super) fn is_empty(&self) -> bool {
+        self.exists == Some(0)
+    }
+
     /// Selects a folder.
     pub async fn select(&mut self, folder: &str) -> Result<FolderStatus, ImapError> {
         let mut status = FolderStatus::default();
+        self.exists = None;
         let command = format!("SELECT {}", quoted(folder));
         self.run(&command, |response| match response {
             Response::MailboxData(MailboxDatum::Exists(count)) => status.exists = *count,

@@ -62,7 +62,13 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
                 back_off.reset();
                 watcher
                     .wires
-                    .tell(&watcher.mailbox.name, Event::Looked(Look { begun }))
+                    .tell(
+                        &watcher.mailbox.name,
+                        Event::Looked(Look {
+                            begun,
+                            unread_before: None,
+                        }),
+                    )
                     .await;
                 None
             }
@@ -256,15 +262,16 @@ impl Watcher {
         // One line more would not have been kept.
         let whole = raw.len() + LONGEST_LINE < most;
         let recognised = recognise(&raw, &self.signer);
-        if recognised.tag.is_none() || recognised.kind == Kind::Reply {
+        let Some(tag) = recognised.tag.filter(|_| recognised.kind != Kind::Reply) else {
             return Ok(None);
-        }
+        };
         Ok(Some(Sighting {
             place: Place {
                 mailbox: self.mailbox.name.clone(),
                 folder: Arc::clone(&self.folder),
                 junk: false,
                 uid: Uid::Pop3(id.into()),
+                tag,
             },
             seen: if tagged { seen } else { Stamp::now() },
             by: SeenBy::Poll,
