@@ -83,7 +83,7 @@ impl Case<'_> {
             deferral_ms: milliseconds(self.deferral()),
             deadline_ms: milliseconds(self.route.deadline),
             warn_after_ms: self.route.warn_after.map(milliseconds),
-            late: copy.is_some_and(|copy| !self.in_time(copy)),
+            late: copy.is_some_and(|copy| self.in_time(copy) == Some(false)),
             duplicates: self.copies.len().saturating_sub(1),
             phases: self.phases(),
             attempts: self.attempts.iter().map(attempt_record).collect(),

@@ -373,6 +373,36 @@ fn a_copy_whose_arrival_is_dated_hours_back_is_found() {
     }
 }
 
+/// Whether it came in time is told by nobody, or by a clock that must be wrong.
+#[test]
+fn a_copy_that_came_while_the_mailbox_could_not_be_read_is_not_called_late_without_proof() {
+    let takes: [fn(&mut State, &str); 2] = [
+        |state, message| state.inbox().put(Message::new(message).dated(None)),
+        |state, message| {
+            let ahead = Timestamp::now() + 12.hours();
+            let dated = Message::new(message).dated(Some(ahead));
+            state.inbox().put(dated);
+        },
+    ];
+    for take in takes {
+        let quirks = Quirks {
+            take,
+            // The deadline passes before anybody is let in.
+            before: |state, command| {
+                let sent = state
+                    .taken_at
+                    .is_some_and(|at| at.elapsed() > Duration::from_secs(3));
+                !command.starts_with("LOGIN") || sent
+            },
+            ..Quirks::default()
+        };
+        let store = Store::open(quirks, |_| ());
+        let ran = check(&store, "", SHORT, NO_LINGER);
+        let probe = ran.is(Outcome::Unseen, Verdict::Unknown, Code::MailboxUnreadable);
+        assert!(!probe.late && probe.copies.len() == 1, "{probe:#?}");
+    }
+}
+
 /// So much newer mail lies above the place where the copy may be that not all of it is read.
 #[test]
 fn a_copy_that_may_lie_below_what_was_read_is_unseen_not_missing() {

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -94,6 +94,8 @@ pub(crate) struct State {
     pub(crate) folders: Vec<Folder>,
     /// Messages that the gateway has taken.
     pub(crate) taken: Vec<String>,
+    /// When it took the first.
+    pub(crate) taken_at: Option<Instant>,
     /// Every command, by session.
     pub(crate) commands: Vec<(usize, String)>,
     /// What named a message that is not ours, or whose tag was not shown in that session.
@@ -258,6 +260,7 @@ fn gateway(mut line: Line, quirks: Quirks, state: &Mutex<State>) -> io::Result<(
                 let mut state = state.lock().unwrap();
                 (quirks.take)(&mut state, &message);
                 state.taken.push(message);
+                state.taken_at.get_or_insert_with(Instant::now);
                 drop(state);
                 line.say("250 taken\r\n")?;
             }

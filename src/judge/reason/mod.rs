@@ -366,6 +366,12 @@ pub(super) fn remedy(phase: Phase, reply: &Reply) -> &'static str {
 }
 
 fn unseen(case: &Case<'_>) -> String {
+    if !case.copies.is_empty() {
+        return format!(
+            "a copy came, but the mailbox {} could not be read at the deadline, and no server says when it came",
+            case.route.mailbox.name
+        );
+    }
     let Close::Blind(blindness) = case.close else {
         return "the mailbox could not be read".into();
     };
