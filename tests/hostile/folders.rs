@@ -456,12 +456,15 @@ fn nothing_is_fetched_from_an_empty_folder() {
     };
     let store = Store::open(quirks, |_| ());
     check(&store, "", SHORT, NO_LINGER).is(Outcome::Missing, Verdict::Fail, Code::Missing);
-    let quirks = Quirks {
-        empty_is_bad: true,
-        ..Quirks::default()
-    };
-    let store = Store::open(quirks, |_| ());
-    check(&store, "", "", NO_LINGER).passed();
+    for silent in [false, true] {
+        let quirks = Quirks {
+            empty_is_bad: true,
+            silent,
+            ..Quirks::default()
+        };
+        let store = Store::open(quirks, |_| ());
+        check(&store, "", "", NO_LINGER).passed();
+    }
 }
 
 #[test]

@@ -134,6 +134,8 @@ pub(crate) struct Quirks {
     pub(crate) status: StatusSays,
     /// UID FETCH in an empty folder is answered with BAD.
     pub(crate) empty_is_bad: bool,
+    /// New messages are not announced.
+    pub(crate) silent: bool,
     /// What comes of a message that the gateway has taken.
     pub(crate) take: fn(&mut State, &str),
     /// Sees each command of a session before it is carried out; where it says no, the session is closed.
@@ -146,6 +148,7 @@ impl Default for Quirks {
             capabilities: "UIDPLUS MOVE",
             status: StatusSays::Truth,
             empty_is_bad: false,
+            silent: false,
             take: |state, message| state.inbox().put(Message::new(message)),
             before: |_, _| true,
         }
@@ -387,7 +390,7 @@ impl Session<'_> {
     /// Tells of messages that have come.
     fn news(&mut self, state: &mut State, out: &mut String) {
         let count = self.folder(state).map_or(0, |folder| folder.messages.len());
-        if count != self.count {
+        if count != self.count && !self.quirks.silent {
             self.count = count;
             let _ = write!(out, "* {count} EXISTS\r\n");
         }

@@ -252,6 +252,11 @@ impl Watcher {
             return Ok(false);
         };
         let mut something = false;
+        if depth > Depth::Announced && session.is_empty() {
+            // Nothing is fetched from an empty folder, so what is not announced shows only in a SELECT.
+            let status = session.select(&first.name).await?;
+            first.take_up(session, status, since).await?;
+        }
         if session.take_news() || depth > Depth::Announced {
             something = first
                 .read_new(session, &self.signer, (begun, by), &self.wires)
