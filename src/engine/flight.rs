@@ -170,13 +170,16 @@ impl Flight {
 
     /// Adds a copy. Whether it is new.
     pub(super) fn add_copy(&mut self, copy: Copy) -> bool {
-        let is_known = |known: &Copy| known.folder == copy.folder && known.uid == copy.uid;
-        let is_new = !self.copies.iter().any(is_known);
-        if is_new {
-            self.copies.push(copy);
-            self.copies.sort_by_key(|copy| copy.seen.mono);
+        if self.copies.iter().any(|known| known.is_at(&copy)) {
+            return false;
         }
-        is_new
+        if let Some(known) = self.copies.iter_mut().find(|known| known.became(&copy)) {
+            known.uid = copy.uid;
+            return false;
+        }
+        self.copies.push(copy);
+        self.copies.sort_by_key(|copy| copy.seen.mono);
+        true
     }
 
     /// Adds what a report says; a later delay does not take a failure back. Whether it is news.

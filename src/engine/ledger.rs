@@ -65,6 +65,8 @@ pub enum Event {
     Looked(MailboxName, Look),
     /// A mailbox cannot be read.
     Blind(MailboxName, Blindness),
+    /// Why copies stay in a mailbox after clean-up; `None`: they do not any more.
+    Uncleaned(MailboxName, Option<Box<str>>),
     /// Time has passed.
     Tick,
     /// Nothing more is waited for.
@@ -94,6 +96,10 @@ pub enum Effect {
 #[derive(Clone, Debug, Default)]
 struct Watched {
     blind: Option<Blindness>,
+    /// When it was last said that it cannot be read.
+    blind_at: Option<Instant>,
+    /// Why copies stay in it after clean-up.
+    uncleaned: Option<Box<str>>,
     /// Travelling probes by the time their copies are due.
     due: BTreeSet<(Instant, Uuid)>,
     /// Unsettled probes by the time they were started.
@@ -167,7 +173,12 @@ impl Ledger {
             Event::Attempted(id, attempt) => self.attempted(id, attempt, now, &mut effects),
             Event::Sighted(sighting) => self.sighted(sighting, now, &mut effects),
             Event::Looked(mailbox, look) => self.looked(&mailbox, look, &mut effects),
-            Event::Blind(mailbox, blindness) => self.blind(&mailbox, &blindness, &mut effects),
+            Event::Blind(mailbox, blindness) => {
+                self.blind(&mailbox, &blindness, now, &mut effects);
+            }
+            Event::Uncleaned(mailbox, why) => {
+                self.mailboxes.entry(mailbox).or_default().uncleaned = why;
+            }
             Event::Tick => self.tick(now, &mut effects),
             Event::Interrupt => {
                 let open: Vec<_> = self
@@ -300,10 +311,18 @@ impl Ledger {
             effects.push(Effect::Unknown(sighting));
             return;
         };
+        let blind_at = self
+            .mailboxes
+            .get(&sighting.place.mailbox)
+            .and_then(|watched| watched.blind_at);
         let is_new = match flight.read(&sighting) {
             Reading::Nothing => return,
             Reading::Bounce(bounce) => flight.add_bounce(bounce),
-            Reading::Copy(copy) => flight.add_copy(*copy),
+            Reading::Copy(mut copy) => {
+                copy.was_unreadable = blind_at
+                    .is_some_and(|at| copy.looked_before.is_none_or(|looked| looked.mono < at));
+                flight.add_copy(*copy)
+            }
         };
         effects.push(Effect::Dispose(id, sighting.place));
         if self.is_judged(id) {
@@ -334,13 +353,29 @@ impl Ledger {
             Close::JunkNotWatched
         };
         for id in proved {
-            self.settle(id, close.clone(), effects);
+            let began = self.flights.get(&id).map(|flight| flight.began.mono);
+            let is_unread = look
+                .unread_before
+                .is_some_and(|until| began.is_some_and(|began| began < until.mono));
+            let close = if is_unread {
+                Close::Blind(not_all_read())
+            } else {
+                close.clone()
+            };
+            self.settle(id, close, effects);
         }
     }
 
-    fn blind(&mut self, mailbox: &MailboxName, blindness: &Blindness, effects: &mut Vec<Effect>) {
+    fn blind(
+        &mut self,
+        mailbox: &MailboxName,
+        blindness: &Blindness,
+        now: Stamp,
+        effects: &mut Vec<Effect>,
+    ) {
         let watched = self.mailboxes.entry(mailbox.clone()).or_default();
         watched.blind = Some(blindness.clone());
+        watched.blind_at = Some(now.mono);
         if blindness.is_final {
             let travelling: Vec<_> = watched.due.iter().map(|(_, id)| *id).collect();
             for id in travelling {
@@ -458,6 +493,18 @@ fn no_look() -> Blindness {
             code: Code::MailboxUnreadable,
             what: "no look at it came to an end in time".into(),
             remedy: "the server may be overloaded, or the mailbox's `timeout` longer than `blind_grace`",
+        },
+        is_final: false,
+    }
+}
+
+/// The blindness of a mailbox of which only the newest messages were read.
+fn not_all_read() -> Blindness {
+    Blindness {
+        failure: Failure {
+            code: Code::MailboxUnreadable,
+            what: "it was first opened, or its UIDs changed, after the message was sent, and a copy may lie below the newest messages, which alone are read".into(),
+            remedy: "keep fewer messages in it, or use a mailbox for the probes alone",
         },
         is_final: false,
     }

@@ -109,21 +109,28 @@ impl Traffic {
         }
     }
 
-    /// Lets senders and watchers end in good order, within bounds; what is known stays.
+    /// Lets senders and watchers end in good order, within bounds; what is known stays. Of what watchers still tell only
+    /// the end of their clean-up is taken in.
     pub async fn leave(self) -> Ledger {
         let Self {
-            ledger,
+            mut ledger,
             senders,
             mut sending,
             collector,
-            seen,
+            mut seen,
             cancel,
             ..
         } = self;
-        // A watcher must not wait for somebody to take in what it still tells.
-        drop((senders, seen));
+        drop(senders);
         let farewell = async {
-            collector.finish().await;
+            let heard = async {
+                while let Some((name, event)) = seen.recv().await {
+                    if let mailbox::Event::Uncleaned(why) = event {
+                        ledger.step(Event::Uncleaned(name, why), Stamp::now());
+                    }
+                }
+            };
+            tokio::join!(collector.finish(), heard);
             while sending.join_next().await.is_some() {}
         };
         if timeout(FAREWELL, farewell).await.is_err() {
@@ -153,6 +160,7 @@ impl Happened {
             Self::Seen(_, mailbox::Event::Sighted(sighting)) => Event::Sighted(sighting),
             Self::Seen(name, mailbox::Event::Looked(look)) => Event::Looked(name, look),
             Self::Seen(name, mailbox::Event::Blind(blindness)) => Event::Blind(name, blindness),
+            Self::Seen(name, mailbox::Event::Uncleaned(why)) => Event::Uncleaned(name, why),
             Self::Time => Event::Tick,
         }
     }

@@ -162,7 +162,7 @@ impl Course {
             .filter(|hop| hop.at.is_some())
             .map(|hop| hop.host)
             .collect();
-        hosts.extend(self.delivered.map(|_| MAILBOX));
+        hosts.extend(self.arrival().map(|_| MAILBOX));
         hosts.sort_unstable();
         hosts.dedup();
         let fits = |slack, wrong: &[Wrong]| -> Vec<(Wrong, Vec<Spot>)> {
@@ -225,12 +225,17 @@ impl Course {
         Some(to >= 0.0 && from <= self.session)
     }
 
+    /// The mailbox's own stamp, unless our looks disprove it: a copy cannot have lain in a folder that a later look showed
+    /// without it. What the stamp tells instead, such as when the delivery began, is not known.
+    fn arrival(&self) -> Option<Reading> {
+        self.delivered
+            .filter(|said| said.at + said.grain >= self.looked - INDEXING)
+    }
+
     /// Whether a host's clock was held against ours, and is right.
     fn is_checked(&self, host: usize) -> bool {
         if host == MAILBOX {
-            return self
-                .delivered
-                .is_some_and(|said| said.at + said.grain >= self.looked - INDEXING);
+            return true;
         }
         self.gateway_fits() == Some(true) && self.hops.first().is_some_and(|hop| hop.host == host)
     }
@@ -280,11 +285,9 @@ impl Course {
                 aside,
             });
         }
-        let (mut lo, hi, aside) = place(MAILBOX, self.delivered);
-        if aside {
-            // It came after a look that did not show it.
-            lo = lo.max(self.looked);
-        }
+        // It came after a look that did not show it.
+        let (lo, hi, aside) = place(MAILBOX, self.arrival());
+        let (lo, hi) = (lo.max(self.looked), hi.max(self.looked));
         boxes.push(Spot {
             point: Point::Mailbox,
             lo,

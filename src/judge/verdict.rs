@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,6 +17,9 @@ use crate::probe::listing::Listing;
 use crate::probe::manifest::Manifest;
 use crate::probe::outcome::{Code, Outcome, Phase, Verdict};
 use crate::probe::payload::{Class, Sample};
+
+/// A server's clock may be off by so much and still tell when a copy arrived; a lost time zone is more.
+const CLOCK_SLACK: Duration = Duration::from_mins(30);
 
 /// Why nothing more is waited for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,18 +184,37 @@ impl Case<'_> {
         Some(self.handed_over()?.started + self.route.deadline)
     }
 
-    /// Whether a copy came in time. One that was first seen after the deadline did, if the folder had not been looked at
-    /// since before the deadline and the server says that it was delivered by then.
-    pub fn in_time(&self, copy: &Copy) -> bool {
-        let Some(due) = self.due() else { return true };
-        let unlooked = copy
-            .looked_before
-            .is_none_or(|before| before.mono < due.mono);
-        copy.seen.mono <= due.mono
-            || (unlooked
-                && copy
-                    .delivered_at
-                    .is_some_and(|delivered| delivered <= due.wall))
+    /// Whether a copy came in time; `None`: that cannot be told. One that was first seen after the deadline did, if the folder
+    /// had not been looked at since before the deadline and a server says that it was delivered by then.
+    pub fn in_time(&self, copy: &Copy) -> Option<bool> {
+        let Some(due) = self.due() else {
+            return Some(true);
+        };
+        if copy.seen.mono <= due.mono {
+            return Some(true);
+        }
+        let looked = copy.looked_before.map(|looked| looked.mono);
+        if looked.is_some_and(|looked| looked >= due.mono) {
+            return Some(false);
+        }
+        let was_readable = looked.is_some() && !copy.was_unreadable;
+        match self.arrived_at(copy) {
+            Some(at) => Some(at <= due.wall),
+            None if was_readable || *self.close == Close::Proved => Some(false),
+            None => None,
+        }
+    }
+
+    /// When a copy arrived, as its mailbox or else the last server before that says. A time before it was sent or after it was
+    /// seen is no such time.
+    fn arrived_at(&self, copy: &Copy) -> Option<Timestamp> {
+        let sent = self.handed_over()?.started.wall;
+        let earliest = sent.saturating_sub(CLOCK_SLACK).unwrap_or(sent);
+        let seen = copy.seen.wall;
+        let latest = seen.saturating_add(CLOCK_SLACK).unwrap_or(seen);
+        let last = copy.hops.hops.iter().rev().find_map(|hop| hop.at);
+        let mut stated = copy.delivered_at.into_iter().chain(last);
+        stated.find(|at| (earliest..=latest).contains(at))
     }
 }
 
@@ -306,16 +329,19 @@ fn is_mailbox_of(address: &str, of: &Address, fits: impl Fn(&str, &str) -> bool)
 fn outcome(case: &Case<'_>) -> (Outcome, Code) {
     if let Some(copy) = case.deciding_copy() {
         // A harmful payload that comes through is one however late it comes.
-        return if case.in_time(copy) || case.leak().is_some() {
-            let code = match copy.outcome {
-                Outcome::Tagged => Code::Tagged,
-                Outcome::Junked => Code::Junked,
-                Outcome::Altered => Code::Altered,
-                _ => Code::Unexpected,
-            };
-            (copy.outcome, code)
-        } else {
-            (Outcome::Missing, Code::Late)
+        let is_leak = case.leak().is_some();
+        return match case.in_time(copy) {
+            None if !is_leak => (Outcome::Unseen, Code::MailboxUnreadable),
+            Some(false) if !is_leak => (Outcome::Missing, Code::Late),
+            None | Some(_) => {
+                let code = match copy.outcome {
+                    Outcome::Tagged => Code::Tagged,
+                    Outcome::Junked => Code::Junked,
+                    Outcome::Altered => Code::Altered,
+                    _ => Code::Unexpected,
+                };
+                (copy.outcome, code)
+            }
         };
     }
     if let Some(bounce) = case.bounce.filter(|bounce| bounce.action == "failed") {

@@ -93,6 +93,8 @@ pub enum Event {
     Looked(Look),
     /// The mailbox cannot be read.
     Blind(Blindness),
+    /// Why copies stay in the mailbox after clean-up; `None`: they do not any more.
+    Uncleaned(Option<Box<str>>),
 }
 
 /// A watcher's ends of the channels.
@@ -141,6 +143,8 @@ impl Wires {
             Event::Blind(blindness) => {
                 tracing::debug!(%mailbox, is_final = blindness.is_final, "cannot be read: {}", blindness.failure.what);
             }
+            Event::Uncleaned(Some(why)) => tracing::warn!(%mailbox, "{why}"),
+            Event::Uncleaned(None) => tracing::info!(%mailbox, "copies are cleaned up again"),
         }
         // Nobody listens any more only when the run is over.
         let _ = self.events.send((mailbox.clone(), event)).await;

@@ -45,6 +45,9 @@ pub struct Evidence {
     /// What blocklists say of the address we send from; first the one that the server named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocklists: Vec<Listing>,
+    /// Why copies are still in the mailbox though `cleanup` asks for something else; left out where they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cleanup: Option<Box<str>>,
     /// Of a ping: what was said and shown step by step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visit: Option<Box<VisitRecord>>,

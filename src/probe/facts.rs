@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::message::Recognised;
 use super::name::MailboxName;
 use super::outcome::{Code, Phase};
+use super::tag::Tag;
 use crate::clock::Stamp;
 
 /// A server's reply (RFC 5321 §4.2), in its own words.
@@ -195,8 +196,8 @@ pub enum SeenBy {
     Poll,
 }
 
-/// Which messages of a mailbox a copy can be cleaned up by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Which message of a mailbox is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The mailbox.
     pub mailbox: MailboxName,
@@ -206,6 +207,8 @@ pub struct Place {
     pub junk: bool,
     /// The message's id there.
     pub uid: Uid,
+    /// The tag it carries: nothing else under that id is ever touched.
+    pub tag: Tag,
 }
 
 /// What a server knows a message by.
@@ -253,6 +256,8 @@ pub struct Look {
     /// Whether a copy that a filter files as junk would have been seen: the junk folder was read too, or the mailbox has
     /// none.
     pub covers_junk: bool,
+    /// Copies of probes sent before this may lie below the messages that were read.
+    pub unread_before: Option<Stamp>,
 }
 
 /// A mailbox cannot be read.

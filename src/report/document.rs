@@ -1,6 +1,6 @@
 //! The document that every output is written from, and the tests its probes belong to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -68,6 +68,14 @@ impl TestRecords<'_> {
             .max()
             .unwrap_or_default()
     }
+}
+
+/// Why copies are still in mailboxes, each reason once.
+pub fn remainders(document: &Document) -> BTreeSet<&str> {
+    let probes = document.probes.iter();
+    probes
+        .filter_map(|probe| probe.evidence.cleanup.as_deref())
+        .collect()
 }
 
 /// What becomes of a verdict in a format that has fewer of them.

@@ -10,7 +10,7 @@ use owo_colors::{OwoColorize, Style};
 pub use time::of_ms;
 use time::{hops, is_worth_a_look, percentile, phases};
 
-use super::document::{TestRecords, tests};
+use super::document::{TestRecords, remainders, tests};
 use super::matrix::{Matrix, Row, matrix};
 use crate::judge::evidence::SCORES;
 use crate::judge::reason::human;
@@ -75,6 +75,10 @@ fn write_report(out: &mut String, document: &Document, width: Option<usize>) -> 
             }
             settling(out, test, width)?;
         }
+    }
+    for why in remainders(document) {
+        writeln!(out)?;
+        wrapped(out, why, width)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::fmt::{self, Write};
 
 use super::account::{account, cut, line, milliseconds};
-use super::document::{TestRecords, tests};
+use super::document::{TestRecords, remainders, tests};
 use super::matrix::{Matrix, matrix};
 use crate::probe::evidence::StoppedBy;
 use crate::probe::outcome::Verdict;
@@ -49,6 +49,9 @@ fn write_report(out: &mut String, document: &Document) -> fmt::Result {
         if let Some(matrix) = matrix(&of_route.iter().collect::<Vec<_>>()) {
             filters(out, &matrix)?;
         }
+    }
+    for why in remainders(document) {
+        writeln!(out, "\n{}", inline(why))?;
     }
     let mut untold = 0;
     for test in tests.iter().filter(|test| test.verdict() != Verdict::Pass) {

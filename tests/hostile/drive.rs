@@ -216,6 +216,7 @@ async fn watched(mut mailbox: Mailbox, bytes: &[u8]) {
                     assert!(sighting.recognised.tag.is_some());
                     let _ = to_dispose.send(sighting.place.clone());
                 }
+                Some((_, Event::Uncleaned(_))) => {}
                 Some((_, Event::Looked(_))) if may_idle => end = Some(QUIET),
                 Some((_, Event::Looked(_) | Event::Blind(_))) | None => break,
             }

@@ -210,7 +210,7 @@ fn a_mailbox_with_a_text_that_begins_in_the_middle_of_a_character() {
 #[test]
 fn a_mailbox_with_a_message_without_a_date() {
     let undated = say("* 1 FETCH (UID 1 INTERNALDATE NIL)\r\n{tag} OK done\r\n");
-    play(&[at("no date", "HEADERS", undated)]);
+    play(&[at("no date", "HEADERS", undated).ends(&["delivered"], &["ok"])]);
 }
 
 fn a_mailbox_that_says_go_on_and_on() -> Vec<Case> {

@@ -14,7 +14,9 @@
 
 mod corpus;
 mod drive;
+mod folders;
 mod imap;
+mod mailstore;
 mod mime;
 mod odd;
 mod peer;

@@ -79,10 +79,20 @@ fn move_takes_our_copies_to_the_folder() {
 }
 
 #[test]
-fn what_cannot_be_moved_is_delivered_all_the_same() {
+fn the_folder_to_move_to_is_created() {
     let Some(stack) = own() else { return };
     let before = with_foreign_mail(&stack);
     five_with(&stack, "move:Nowhere");
+    assert_eq!(stack.imap().contents("INBOX"), before);
+    assert_eq!(stack.imap().contents("Nowhere").len(), 5);
+}
+
+#[test]
+fn what_cannot_be_moved_is_delivered_all_the_same() {
+    let Some(stack) = own() else { return };
+    let before = with_foreign_mail(&stack);
+    // Dovecot has no folder of such a name, and creates none.
+    five_with(&stack, "move:../Nowhere");
     let after = stack.imap().contents("INBOX");
     assert!(before.keys().all(|uid| after[uid].is_empty()));
     assert_eq!(after.len(), 8);

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::Ledger;
+use super::{Ledger, Watched};
 use crate::engine::flight::{Flight, Stage};
 use crate::judge::verdict::Judgement;
+use crate::probe::name::MailboxName;
 use crate::probe::record::Record;
 
 impl Ledger {
@@ -17,7 +18,8 @@ impl Ledger {
             .control
             .and_then(|control| self.flights.get(&control));
         let twins = self.came_through(flight.control);
-        Some(flight.record(instance, control.map(Flight::as_control), &twins))
+        let record = flight.record(instance, control.map(Flight::as_control), &twins);
+        Some(with_remainder(record, flight, &self.mailboxes))
     }
 
     /// What a probe comes to, as far as is known.
@@ -47,6 +49,7 @@ impl Ledger {
             (id, (control, twins.collect::<Vec<_>>()))
         };
         let cycles: BTreeMap<_, _> = controls.into_iter().map(kept).collect();
+        let mailboxes = self.mailboxes;
         self.flights.into_values().map(move |flight| {
             let cycle = flight.control.and_then(|id| cycles.get(&id));
             let (control, twins) =
@@ -55,7 +58,8 @@ impl Ledger {
                 .iter()
                 .map(|(name, kind)| (name.as_str(), kind.as_str()))
                 .collect();
-            flight.record(instance, control, &twins)
+            let record = flight.record(instance, control, &twins);
+            with_remainder(record, &flight, &mailboxes)
         })
     }
 
@@ -68,4 +72,18 @@ impl Ledger {
             .filter_map(|id| self.flights.get(id));
         flights.flat_map(Flight::came_through).collect()
     }
+}
+
+/// Adds why the copies are still in the mailbox, where there are any.
+fn with_remainder(
+    mut record: Record,
+    flight: &Flight,
+    mailboxes: &BTreeMap<MailboxName, Watched>,
+) -> Record {
+    let name = &flight.route.mailbox.name;
+    let why = mailboxes.get(name).and_then(|it| it.uncleaned.as_deref());
+    record.evidence.cleanup = why
+        .filter(|_| !record.copies.is_empty())
+        .map(|why| format!("mailbox {name}: {why}").into());
+    record
 }

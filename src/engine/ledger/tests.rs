@@ -142,6 +142,7 @@ impl World {
                 folder: "INBOX".into(),
                 junk: false,
                 uid: Uid::Imap { validity: 1, uid },
+                tag,
             },
             seen: self.at(seconds),
             by: SeenBy::Poll,
@@ -164,7 +165,14 @@ impl World {
 
     fn looked_at(&self, seconds: u64, covers_junk: bool) -> Event {
         let begun = self.at(seconds);
-        Event::Looked("returns".into(), Look { begun, covers_junk })
+        Event::Looked(
+            "returns".into(),
+            Look {
+                begun,
+                covers_junk,
+                unread_before: None,
+            },
+        )
     }
 
     fn record(&self, tag: Tag) -> Record {

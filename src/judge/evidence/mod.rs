@@ -41,6 +41,9 @@ pub struct Copy {
     pub by: SeenBy,
     /// When its folder was last looked at before.
     pub looked_before: Option<Stamp>,
+    /// Whether its mailbox could not be read at some time since then.
+    #[serde(default)]
+    pub was_unreadable: bool,
     /// When the server says it was delivered.
     pub delivered_at: Option<Timestamp>,
     /// The folder it lay in.
@@ -63,6 +66,30 @@ pub struct Copy {
     pub hops: Hops,
     /// What servers say of who sent it.
     pub authentication: Authentication,
+}
+
+/// The size by which a server may change a message that it renumbers: an mbox keeps lines of its own in its messages.
+const REWRITTEN: u32 = 256;
+
+impl Copy {
+    /// Whether both are one message in one place.
+    pub fn is_at(&self, other: &Self) -> bool {
+        self.folder == other.folder && self.uid == other.uid
+    }
+
+    /// Whether a new UIDVALIDITY made this message the other one, as far as can be told.
+    pub fn became(&self, other: &Self) -> bool {
+        let (Uid::Imap { validity: old, .. }, Uid::Imap { validity: new, .. }) =
+            (&self.uid, &other.uid)
+        else {
+            return false;
+        };
+        old != new
+            && self.folder == other.folder
+            && self.delivered_at == other.delivered_at
+            && self.size.abs_diff(other.size) <= REWRITTEN
+            && self.hops == other.hops
+    }
 }
 
 /// What a route says of how its copies are read.
@@ -116,6 +143,7 @@ pub fn copy(
         seen: sighting.seen,
         by: sighting.by,
         looked_before: sighting.looked_before,
+        was_unreadable: false,
         delivered_at: sighting.delivered_at,
         folder: Arc::clone(&sighting.place.folder),
         uid: sighting.place.uid.clone(),

@@ -195,15 +195,16 @@ fn aside(case: &Case<'_>) -> String {
     let Some(copy) = case.copies.first() else {
         return String::new();
     };
-    let unread = copy
+    // It was not there yet at the last good look, whatever its server says.
+    let looked = copy.looked_before.map(|looked| looked.wall);
+    let arrived = copy
         .delivered_at
-        .map(|delivered| copy.seen.wall.duration_since(delivered));
+        .map(|delivered| looked.map_or(delivered, |looked| looked.max(delivered)));
+    let unread = arrived.map(|arrived| copy.seen.wall.duration_since(arrived));
     let unread = unread
         .and_then(|unread| Duration::try_from(unread).ok())
         .unwrap_or_default();
-    let unlooked = copy
-        .looked_before
-        .is_none_or(|before| copy.seen.since(before) > UNREAD);
+    let unlooked = copy.was_unreadable || looked.is_none();
     if unlooked && unread > UNREAD {
         let unread = human(Duration::from_secs(unread.as_secs()));
         return format!("; its server had it {unread} before, but the mailbox could not be read");
@@ -376,6 +377,12 @@ pub(super) fn remedy(phase: Phase, reply: &Reply) -> &'static str {
 }
 
 fn unseen(case: &Case<'_>) -> String {
+    if !case.copies.is_empty() {
+        return format!(
+            "a copy came, but the mailbox {} could not be read at the deadline, and no server says when it came",
+            case.route.mailbox.name
+        );
+    }
     let Close::Blind(blindness) = case.close else {
         return "the mailbox could not be read".into();
     };

@@ -168,6 +168,7 @@ impl Story {
                 seen: at(*seconds),
                 by: SeenBy::Poll,
                 looked_before: Some(at(seconds.saturating_sub(1))),
+                was_unreadable: false,
                 delivered_at: None,
                 folder: "INBOX".into(),
                 uid: Uid::Imap { validity: 1, uid },

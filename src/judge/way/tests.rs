@@ -37,8 +37,19 @@ to = "echo@example.com"
 /// Hosts and what their clocks said, in seconds after our start.
 type Chain<'a> = &'a [(&'a str, Option<f64>)];
 
-/// What is said of a message that was submitted in `submit` milliseconds and seen after `seen` seconds.
+/// What is said of a message that was submitted in `submit` milliseconds and seen after `seen` seconds, by the first look that
+/// could show it.
 fn said(chain: Chain<'_>, submit: u64, seen: f64, delivered: Option<f64>) -> Way {
+    said_of(chain, submit, ((seen - 0.1).max(0.0), seen), delivered)
+}
+
+/// The same where the look before was at `looked` seconds.
+fn said_of(
+    chain: Chain<'_>,
+    submit: u64,
+    (looked, seen): (f64, f64),
+    delivered: Option<f64>,
+) -> Way {
     let started = Stamp {
         wall: "2026-11-27T10:11:12.25Z".parse().unwrap(),
         ..Stamp::now()
@@ -79,7 +90,8 @@ fn said(chain: Chain<'_>, submit: u64, seen: f64, delivered: Option<f64>) -> Way
     let copy = Copy {
         seen: at(seen),
         by: SeenBy::Poll,
-        looked_before: Some(at((seen - 0.1).max(0.0))),
+        looked_before: Some(at(looked)),
+        was_unreadable: false,
         delivered_at: delivered.map(stamp),
         folder: "INBOX".into(),
         uid: Uid::Imap {
@@ -153,8 +165,9 @@ fn the_slow_part_is_named() {
             [Some(0.0), Some(0.3), Some(0.5)],
             40,
             15.1,
+            // The looks in between have not shown it.
             Some(0.6),
-            "; about 15 s of 15.1 s in the mailbox, until a look found it",
+            "; about 15 s of 15.1 s between store and the mailbox",
         ),
         (
             [Some(9.0), Some(14.2), Some(14.3)],
@@ -208,6 +221,11 @@ fn the_slow_part_is_named() {
     assert_eq!(
         words(&[], 40, 15.1, None),
         "; 15 s of 15.1 s between edge.example and the mailbox"
+    );
+    let store = chain([Some(0.0), Some(0.3), Some(0.5)]);
+    assert_eq!(
+        said_of(&store, 40, (0.4, 15.1), Some(0.6)).words,
+        "; about 14 s of 15.1 s in the mailbox, until a look found it"
     );
 }
 

@@ -3,15 +3,16 @@
 use super::session::{ImapError, Session, quoted, uid_set};
 use crate::config::plan::Cleanup;
 
-/// So many messages in one command.
+/// Maximum messages in one command.
 const AT_ONCE: usize = 500;
 
-/// Cleans up these messages of the selected folder.
+/// Cleans up these messages of the selected folder, whose tags this session has shown. Returns why they stay all the same,
+/// where the server cannot take them away.
 pub(super) async fn clean_up(
     session: &mut Session,
     cleanup: &Cleanup,
     uids: &[u32],
-) -> Result<(), ImapError> {
+) -> Result<Option<String>, ImapError> {
     for chunk in uids.chunks(AT_ONCE) {
         let set = uid_set(chunk);
         match cleanup {
@@ -19,21 +20,48 @@ pub(super) async fn clean_up(
             Cleanup::Seen => store(session, &set, "\\Seen").await?,
             Cleanup::Delete => delete(session, &set).await?,
             Cleanup::Move(folder) => {
-                let folder = quoted(folder);
-                if session.can.mv {
-                    session
-                        .run(&format!("UID MOVE {set} {folder}"), |_| ())
-                        .await?;
-                } else {
-                    session
-                        .run(&format!("UID COPY {set} {folder}"), |_| ())
-                        .await?;
+                relocate(session, &set, folder).await?;
+                if !session.can.mv {
                     expunge(session, &set).await?;
                 }
             }
         }
     }
-    Ok(())
+    Ok(remainder(session, cleanup))
+}
+
+/// Why copies stay in the folder though they were cleaned up.
+fn remainder(session: &Session, cleanup: &Cleanup) -> Option<String> {
+    if session.can.uidplus {
+        return None;
+    }
+    match cleanup {
+        Cleanup::Delete if session.trash.is_none() => Some(
+            "the server does not offer UIDPLUS, so copies are only marked as deleted and stay until the folder is expunged"
+                .into(),
+        ),
+        Cleanup::Move(folder) if !session.can.mv => Some(format!(
+            "the server offers neither MOVE nor UIDPLUS, so copies are copied to {folder}, and the originals are only marked as deleted and stay until the folder is expunged"
+        )),
+        Cleanup::Keep | Cleanup::Seen | Cleanup::Delete | Cleanup::Move(_) => None,
+    }
+}
+
+/// Moves, or copies where the server cannot move. The folder is created where it does not exist: that ends in success only
+/// then, so a refusal for another reason stays one.
+async fn relocate(session: &mut Session, set: &str, folder: &str) -> Result<(), ImapError> {
+    let verb = if session.can.mv { "MOVE" } else { "COPY" };
+    let folder = quoted(folder);
+    let command = format!("UID {verb} {set} {folder}");
+    let refused = match session.run(&command, |_| ()).await {
+        Err(refused @ ImapError::No { .. }) => refused,
+        other => return other,
+    };
+    match session.run(&format!("CREATE {folder}"), |_| ()).await {
+        Ok(()) => session.run(&command, |_| ()).await,
+        Err(ImapError::No { .. } | ImapError::Bad { .. }) => Err(refused),
+        Err(error) => Err(error),
+    }
 }
 
 /// Deletes. On Gmail that would take a label away and leave the message in All Mail: there it is moved to the trash.

@@ -1,6 +1,6 @@
 //! A watched folder: what in it is new, and what of that is ours.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,10 +27,16 @@ const SLICE: usize = 4 * 1024 * 1024;
 const SWEPT: u32 = 500;
 /// So many bodies are asked for in one command.
 const BODIES_AT_ONCE: usize = 64;
-/// So many messages a step back when the place to begin at has been lost.
+/// Messages in one step back when the place to begin at is not known.
 const STEP_BACK: u32 = 100;
-/// How far the server's clock may be behind ours when arrival times decide how far to go back.
-const CLOCK_SLACK: Duration = Duration::from_hours(1);
+/// The newest messages, which are read whatever their dates are when the place to begin at is not known.
+const READ_AT_LEAST: u32 = 500;
+/// The most messages that are read then.
+const READ_AT_MOST: u32 = 2000;
+/// How far an arrival time may be off: a lost time zone, or twelve hours taken for the other twelve.
+const DATE_SLACK: Duration = Duration::from_hours(26);
+/// The most messages that are remembered as shown; others are fetched again before they are cleaned up.
+const SHOWN_AT_MOST: usize = 10_000;
 
 /// Where reading a folder goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +57,10 @@ pub(super) struct Folder {
     looked: Option<Stamp>,
     /// Older messages that were told of, by their UIDVALIDITY and UID.
     recalled: BTreeSet<(u32, u32)>,
+    /// The tags that this session has shown, by UIDVALIDITY and UID.
+    shown: BTreeMap<(u32, u32), Tag>,
+    /// Copies of probes sent before this may lie below the messages that are read.
+    pub(super) unread_before: Option<Stamp>,
 }
 
 /// A message whose header was read.
@@ -70,7 +80,14 @@ impl Folder {
             cursor: None,
             looked: None,
             recalled: BTreeSet::new(),
+            shown: BTreeMap::new(),
+            unread_before: None,
         }
+    }
+
+    /// A new session has shown nothing yet.
+    pub(super) fn enter_session(&mut self) {
+        self.shown.clear();
     }
 
     /// Its name, and the UIDVALIDITY it was last read under.
@@ -85,32 +102,38 @@ impl Folder {
     pub(super) fn has_news(&self, status: FolderStatus) -> bool {
         self.cursor.is_none_or(|cursor| {
             cursor.validity != status.validity
-                || status.uid_next.is_none_or(|next| next > cursor.next)
+                || uid_next(status).is_none_or(|next| next != cursor.next)
         })
     }
 
-    /// Takes up reading in a folder just selected. Where there is no place to go on from, it is where mail that arrived
-    /// after `since` begins, or the end if nothing is awaited.
+    /// Takes up reading in a folder just selected. Where there is no place to go on from, it is where mail may begin that
+    /// arrived after `since`, or the end if nothing is awaited.
     pub(super) async fn take_up(
         &mut self,
         session: &mut Session,
         status: FolderStatus,
         since: Option<Timestamp>,
     ) -> Result<(), ImapError> {
-        if self
-            .cursor
-            .is_some_and(|cursor| cursor.validity == status.validity)
-        {
+        // UIDs only ever go up, unless the server has begun anew without a word.
+        let goes_on = self.cursor.is_some_and(|cursor| {
+            cursor.validity == status.validity
+                && uid_next(status).is_none_or(|next| next >= cursor.next)
+        });
+        if goes_on {
             return Ok(());
         }
-        let end = match status.uid_next {
+        let end = match uid_next(status) {
             Some(next) => next,
             None => last_uid(session, status.exists).await?.saturating_add(1),
         };
-        let next = match since {
-            Some(since) => first_uid_since(session, status.exists, since)
-                .await?
-                .unwrap_or(end),
+        // What came while the UIDs were changed may be a second copy of what nobody awaits any more.
+        let looked = self.cursor.and(self.looked).map(|looked| looked.wall);
+        let next = match since.or(looked) {
+            Some(since) => {
+                let (first, is_all) = first_uid_since(session, status.exists, since).await?;
+                self.unread_before = (!is_all).then(Stamp::now);
+                first.unwrap_or(end)
+            }
             None => end,
         };
         self.cursor = Some(Cursor {
@@ -136,6 +159,11 @@ impl Folder {
         let Some(cursor) = self.cursor else {
             return Ok(false);
         };
+        if session.is_empty() {
+            // Some servers answer a FETCH with BAD where there is nothing.
+            self.looked = Some(begun);
+            return Ok(false);
+        }
         let mut headers = Vec::new();
         let mut last = cursor.next.saturating_sub(1);
         let command = format!(
@@ -156,7 +184,7 @@ impl Folder {
                         size: message.size,
                         seen: Stamp::now(),
                     };
-                    let tagged = recognise(message.bytes, signer).tag.is_some();
+                    let tagged = recognise(message.text(), signer).tag.is_some();
                     headers.push((header, tagged));
                 }
             })
@@ -210,7 +238,7 @@ impl Folder {
                 let Some(message) = Fetched::of(response) else {
                     return;
                 };
-                let tag = recognise(message.bytes, signer).tag;
+                let tag = recognise(message.text(), signer).tag;
                 let is_ours = tag.is_some_and(|tag| tag.instance() == signer.instance());
                 let is_known = self.recalled.contains(&(cursor.validity, message.uid));
                 if is_ours && !is_known && message.uid < cursor.next {
@@ -239,9 +267,63 @@ impl Folder {
         Ok(Some((begin - 1, (end - begin + 1).saturating_sub(told))))
     }
 
+    /// Those of `wanted` messages of the selected folder that carry the tag they are known by, as this session has shown:
+    /// what it has not shown yet is fetched again.
+    pub(super) async fn proved(
+        &mut self,
+        session: &mut Session,
+        signer: &Signer,
+        validity: u32,
+        wanted: &[(u32, Tag)],
+    ) -> Result<Vec<u32>, ImapError> {
+        let mut open: BTreeMap<u32, Tag> = wanted.iter().copied().collect();
+        let mut proved = Vec::new();
+        open.retain(|uid, tag| {
+            let is_shown = self.shown.remove(&(validity, *uid)) == Some(*tag);
+            proved.extend(is_shown.then_some(*uid));
+            !is_shown
+        });
+        let sections = [
+            format!("HEADER]<0.{HEADER_FETCHED}>"),
+            format!("]<0.{BODY_SEARCHED}>"),
+        ];
+        for section in sections {
+            let uids: Vec<_> = open.keys().copied().collect();
+            for uids in uids.chunks(BODIES_AT_ONCE) {
+                if session.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let command = format!("UID FETCH {} (UID BODY.PEEK[{section})", uid_set(uids));
+                session
+                    .run(&command, |response| {
+                        let Some(message) = Fetched::of(response) else {
+                            return;
+                        };
+                        let tag = recognise(message.text(), signer).tag;
+                        if tag.is_some() && open.get(&message.uid) == tag.as_ref() {
+                            open.remove(&message.uid);
+                            proved.push(message.uid);
+                        }
+                    })
+                    .await?;
+            }
+        }
+        Ok(proved)
+    }
+
+    fn show(&mut self, validity: u32, found: impl IntoIterator<Item = (u32, Tag)>) {
+        if self.shown.len() > SHOWN_AT_MOST {
+            // What is forgotten is fetched again.
+            self.shown.clear();
+        }
+        let found = found.into_iter();
+        self.shown
+            .extend(found.map(|(uid, tag)| ((validity, uid), tag)));
+    }
+
     /// The whole message decides: the header alone shows neither what is intact nor a tag that only the body carries.
     async fn read_bodies(
-        &self,
+        &mut self,
         session: &mut Session,
         signer: &Signer,
         (begun, by): (Stamp, SeenBy),
@@ -257,24 +339,26 @@ impl Folder {
         let mut unread: BTreeSet<_> = uids.into_iter().collect();
         session
             .run(&command, |response| {
-                let Some(message) =
-                    Fetched::of(response).filter(|message| !message.bytes.is_empty())
+                let Some((message, bytes)) =
+                    Fetched::of(response).and_then(|message| Some((message, message.section?)))
                 else {
                     return;
                 };
-                if !unread.remove(&message.uid) {
-                    return;
-                }
-                let bytes = message.bytes.get(..BODY_SEARCHED).unwrap_or(message.bytes);
                 let Some((header, tagged)) =
                     headers.iter().find(|(header, _)| header.uid == message.uid)
                 else {
                     return;
                 };
-                let recognised = recognise(bytes, signer);
-                if recognised.tag.is_none() || recognised.kind == Kind::Reply {
+                // Others' messages may be empty; one of ours is not.
+                let is_withheld = bytes.is_empty() && *tagged;
+                if is_withheld || !unread.remove(&message.uid) {
                     return;
                 }
+                let bytes = bytes.get(..BODY_SEARCHED).unwrap_or(bytes);
+                let recognised = recognise(bytes, signer);
+                let Some(tag) = recognised.tag.filter(|_| recognised.kind != Kind::Reply) else {
+                    return;
+                };
                 found.push(Sighting {
                     place: Place {
                         mailbox: self.mailbox.clone(),
@@ -284,6 +368,7 @@ impl Folder {
                             validity,
                             uid: message.uid,
                         },
+                        tag,
                     },
                     // What the header told was seen then; the body only came after.
                     seen: if *tagged { header.seen } else { Stamp::now() },
@@ -300,6 +385,15 @@ impl Folder {
             })
             .await?;
         still_there(session, &unread).await?;
+        let shown = found.iter().filter_map(|sighting| match sighting.place {
+            Place {
+                uid: Uid::Imap { uid, .. },
+                tag,
+                ..
+            } => Some((uid, tag)),
+            Place { .. } => None,
+        });
+        self.show(validity, shown);
         Ok(found)
     }
 }
@@ -327,7 +421,8 @@ async fn read_rest(
             .run(&command, |response| {
                 if let Some(message) = Fetched::of(response).filter(|message| message.uid == uid) {
                     given = true;
-                    raw.extend_from_slice(message.bytes.get(..SLICE).unwrap_or(message.bytes));
+                    let text = message.text();
+                    raw.extend_from_slice(text.get(..SLICE).unwrap_or(text));
                 }
             })
             .await?;
@@ -361,7 +456,7 @@ pub(super) async fn leftovers(
     session
         .run(&command, |response| {
             if let Some(message) = Fetched::of(response) {
-                let recognised = recognise(message.bytes, signer);
+                let recognised = recognise(message.text(), signer);
                 let is_ours = recognised.kind == Kind::Copy;
                 found.extend(
                     recognised
@@ -391,12 +486,19 @@ async fn still_there(session: &mut Session, unread: &BTreeSet<u32>) -> Result<()
     withheld.map_or(Ok(()), |uid| Err(ImapError::Withheld(uid)))
 }
 
+/// The UID that the next message will get, if the server knows: 0 is none.
+fn uid_next(status: FolderStatus) -> Option<u32> {
+    status.uid_next.filter(|next| *next > 0)
+}
+
 /// What one FETCH response says.
+#[derive(Clone, Copy)]
 struct Fetched<'r> {
     uid: u32,
     delivered_at: Option<Timestamp>,
     size: u32,
-    bytes: &'r [u8],
+    /// The header or the text that was asked for; empty where the server gives NIL.
+    section: Option<&'r [u8]>,
 }
 
 impl<'r> Fetched<'r> {
@@ -408,20 +510,24 @@ impl<'r> Fetched<'r> {
             uid: 0,
             delivered_at: None,
             size: 0,
-            bytes: &[],
+            section: None,
         };
         for attribute in attributes {
             match attribute {
                 AttributeValue::Uid(uid) => message.uid = *uid,
                 AttributeValue::InternalDate(date) => message.delivered_at = internal_date(date),
                 AttributeValue::Rfc822Size(size) => message.size = *size,
-                AttributeValue::BodySection {
-                    data: Some(data), ..
-                } => message.bytes = data,
+                AttributeValue::BodySection { data, .. } => {
+                    message.section = Some(data.as_deref().unwrap_or_default());
+                }
                 _ => {}
             }
         }
         (message.uid > 0).then_some(message)
+    }
+
+    fn text(self) -> &'r [u8] {
+        self.section.unwrap_or_default()
     }
 }
 
@@ -445,41 +551,42 @@ async fn last_uid(session: &mut Session, exists: u32) -> Result<u32, ImapError> 
     Ok(last)
 }
 
-/// The first UID of those at the folder's end that arrived after `since`, found from the end backwards.
+/// The first UID of those at the folder's end among which mail that arrived after `since` may be, and whether none of it
+/// can lie below. The newest messages are among them whatever their dates are, and those below until the dates rule it out.
 async fn first_uid_since(
     session: &mut Session,
     exists: u32,
     since: Timestamp,
-) -> Result<Option<u32>, ImapError> {
-    let since = since.saturating_sub(CLOCK_SLACK).unwrap_or(since);
+) -> Result<(Option<u32>, bool), ImapError> {
+    let since = since.saturating_sub(DATE_SLACK).unwrap_or(since);
     let mut first = None;
     let mut end = exists;
     while end > 0 {
+        if exists - end >= READ_AT_MOST {
+            return Ok((first, false));
+        }
         let begin = end.saturating_sub(STEP_BACK - 1).max(1);
-        let mut older = false;
+        let mut uids = Vec::new();
+        let mut dates = Vec::new();
         session
             .run(
                 &format!("FETCH {begin}:{end} (UID INTERNALDATE)"),
                 |response| {
-                    if let Some(Fetched {
-                        uid, delivered_at, ..
-                    }) = Fetched::of(response)
-                    {
-                        if delivered_at.is_some_and(|delivered_at| delivered_at < since) {
-                            older = true;
-                        } else {
-                            first = Some(first.map_or(uid, |first: u32| first.min(uid)));
-                        }
+                    if let Some(message) = Fetched::of(response) {
+                        uids.push(message.uid);
+                        dates.push(message.delivered_at);
                     }
                 },
             )
             .await?;
-        if older {
+        let is_older = |date: &Option<Timestamp>| date.is_some_and(|date| date < since);
+        if exists - end >= READ_AT_LEAST && dates.iter().all(is_older) {
             break;
         }
+        first = uids.into_iter().chain(first).min();
         end = begin - 1;
     }
-    Ok(first)
+    Ok((first, true))
 }
 
 #[cfg(test)]

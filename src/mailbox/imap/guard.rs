@@ -17,8 +17,6 @@ const MAX_LITERALS: usize = 16;
 const MAX_DEPTH: usize = 64;
 /// More of a line's end than any literal's announcement is long.
 const TAIL: usize = 64;
-/// What the library does not survive in a FETCH response.
-const NO_DATE: &[u8] = b"INTERNALDATE NIL";
 /// Begins of responses that the library cannot read, or not in every form, and what stands for their last byte: they go
 /// through as the text of a status response.
 const AS_TEXT: [(&[u8], u8); 4] = [
@@ -27,6 +25,9 @@ const AS_TEXT: [(&[u8], u8); 4] = [
     (b"* I", b'O'),
     (b"* ID", b'K'),
 ];
+/// A date that is NIL, which the library does not survive, is made a quoted string that is no date, `"I"`: what stands before
+/// the letters that become its quotes.
+const NO_DATE: [(&[u8], u8); 2] = [(b"INTERNALDATE ", b'N'), (b"INTERNALDATE \"I", b'L')];
 
 /// A stream that fails where the peer sends more than any reply needs.
 #[derive(Debug)]
@@ -105,6 +106,14 @@ impl Scan {
         if !byte.is_ascii() && matches!(before, Some(b']' | b'?')) {
             *byte = b'?';
         }
+        let is_nil = NO_DATE.iter().any(|(before, letter)| {
+            let begin = self.tail.len().saturating_sub(before.len());
+            let tail = self.tail.get(begin..).unwrap_or_default();
+            byte.eq_ignore_ascii_case(letter) && tail.eq_ignore_ascii_case(before)
+        });
+        if is_nil {
+            *byte = b'"';
+        }
         match (*byte, self.quoted) {
             (_, true) if self.escaped => self.escaped = false,
             (b'\\', true) => self.escaped = true,
@@ -127,14 +136,6 @@ impl Scan {
             self.tail.remove(0);
         }
         self.tail.push(*byte);
-        let is_dateless = self.tail.len() >= NO_DATE.len()
-            && self
-                .tail
-                .get(self.tail.len() - NO_DATE.len()..)
-                .is_some_and(|tail| tail.eq_ignore_ascii_case(NO_DATE));
-        if is_dateless {
-            return Err(too_much("a message without a date"));
-        }
         Ok(())
     }
 
@@ -287,7 +288,12 @@ mod tests {
     fn what_the_parser_does_not_survive_does_not_reach_it() {
         let brackets = "(".repeat(MAX_DEPTH + 1);
         assert!(scan(&[format!("* 1 FETCH {brackets}").as_bytes()]).is_err());
-        assert!(scan(&[b"* 1 FETCH (UID 1 internaldate nil)\r\n"]).is_err());
+        let mut scan_nil = Scan::default();
+        let mut pieces = ["* 1 FETCH (internaldate n", "i", "l UID 1)\r\n"].map(Vec::from);
+        for piece in &mut pieces {
+            scan_nil.accept(piece).unwrap();
+        }
+        assert_eq!(pieces.concat(), b"* 1 FETCH (internaldate \"i\" UID 1)\r\n");
         assert!(scan(&[b"* 1 FETCH (BODY[] {0}\r\n BODY[] {0}\r\n)\r\n"]).is_ok());
         assert!(scan(&[&b" BODY[] {0}\r\n".repeat(MAX_LITERALS + 1)]).is_err());
         let literal = vec![b' '; MAX_RESPONSE / 2];

@@ -147,8 +147,8 @@ pub struct Session {
     pub(super) news: bool,
     /// Whether a warning came that may mean that the selected folder is not what it was.
     doubtful: bool,
-    /// Whether the server said last that the selected folder has no messages.
-    is_empty: bool,
+    /// The number of messages in the selected folder, as far as the server has said.
+    exists: Option<u32>,
     /// Commands sent so far, from which their tags are made.
     sent: u32,
     /// Whose it is, for the log.
@@ -168,7 +168,7 @@ impl Session {
             trash: None,
             news: true,
             doubtful: false,
-            is_empty: false,
+            exists: None,
             sent: 0,
             warned: BTreeSet::new(),
         }
@@ -298,7 +298,7 @@ impl Session {
         // STATUS brings a warning and nothing else, the tagged OK behind it proves nothing.
         let brings = match name {
             "STATUS" => true,
-            "FETCH" | "UID FETCH" => !self.is_empty,
+            "FETCH" | "UID FETCH" => !self.is_empty(),
             _ => false,
         };
         let mut warning = Ok(());
@@ -385,7 +385,10 @@ impl Session {
         match response {
             Response::MailboxData(MailboxDatum::Exists(count)) => {
                 self.news = true;
-                self.is_empty = *count == 0;
+                self.exists = Some(*count);
+            }
+            Response::Expunge(_) => {
+                self.exists = self.exists.map(|count| count.saturating_sub(1));
             }
             Response::Data {
                 status: Status::Bye,
@@ -409,9 +412,15 @@ impl Session {
         std::mem::take(&mut self.doubtful)
     }
 
+    /// Whether the selected folder has no messages.
+    pub(super) fn is_empty(&self) -> bool {
+        self.exists == Some(0)
+    }
+
     /// Selects a folder.
     pub async fn select(&mut self, folder: &str) -> Result<FolderStatus, ImapError> {
         let mut status = FolderStatus::default();
+        self.exists = None;
         let command = format!("SELECT {}", quoted(folder));
         self.run(&command, |response| match response {
             Response::MailboxData(MailboxDatum::Exists(count)) => status.exists = *count,

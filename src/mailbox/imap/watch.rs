@@ -19,7 +19,7 @@ use crate::mailbox::{Event, Sweep, Wires};
 use crate::net::tls::Tls;
 use crate::probe::facts::{Blindness, Failure, Look, Place, SeenBy, Uid};
 use crate::probe::outcome::Code;
-use crate::probe::tag::Signer;
+use crate::probe::tag::{Signer, Tag};
 
 /// Below this, waiting is cheaper than entering and leaving IDLE.
 const IDLE_WORTH: Duration = Duration::from_millis(500);
@@ -46,6 +46,7 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
         backlog: BTreeMap::new(),
         leaving: false,
         back: Back::default(),
+        uncleaned: None,
         mailbox,
         signer,
         sweep,
@@ -147,12 +148,12 @@ fn remember(backlog: &mut Backlog, mailbox: &Mailbox, place: Place) {
         backlog
             .entry((place.folder, validity))
             .or_default()
-            .push(uid);
+            .push((uid, place.tag));
     }
 }
 
 /// What is to be cleaned up, by folder and the UIDVALIDITY its UIDs belong to.
-type Backlog = BTreeMap<(Arc<str>, u32), Vec<u32>>;
+type Backlog = BTreeMap<(Arc<str>, u32), Vec<(u32, Tag)>>;
 
 struct Watcher {
     mailbox: Arc<Mailbox>,
@@ -167,6 +168,8 @@ struct Watcher {
     backlog: Backlog,
     leaving: bool,
     back: Back,
+    /// Why copies stay, as it was last told.
+    uncleaned: Option<Box<str>>,
     wires: Wires,
 }
 
@@ -183,6 +186,17 @@ struct Back {
     passed: u32,
 }
 
+/// How much a look takes the server's word for it that there is nothing new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Depth {
+    /// What is announced is read.
+    Announced,
+    /// The first folder is read, whatever is announced.
+    Read,
+    /// Every folder is selected and read: a deadline is over.
+    Last,
+}
+
 impl Watcher {
     async fn tell(&self, event: Event) {
         self.wires.tell(&self.mailbox.name, event).await;
@@ -194,6 +208,9 @@ impl Watcher {
         session: &mut Session,
         back_off: &mut BackOff,
     ) -> Result<(), Blindness> {
+        for folder in &mut self.folders {
+            folder.enter_session();
+        }
         self.open_folders(session).await?;
         self.back = Back::default();
         let mut pace = Pace::new(self.mailbox.poll, FASTEST, Stamp::now().mono);
@@ -206,15 +223,24 @@ impl Watcher {
             pace.looked(begun.mono);
             since_read += 1;
             let due = self.wires.interest.borrow().due;
-            let thorough = since_read >= READ_ANYWAY || due.is_some_and(|due| due <= begun.mono);
-            if thorough {
+            let depth = if due.is_some_and(|due| due <= begun.mono) {
+                Depth::Last
+            } else if since_read >= READ_ANYWAY {
+                Depth::Read
+            } else {
+                Depth::Announced
+            };
+            if depth > Depth::Announced {
                 since_read = 0;
             }
-            let found = self.look(session, begun, by, thorough).await?;
+            let found = self.look(session, begun, by, depth).await?;
             pace.found(found);
+            let unread_before = self.folders.iter().filter_map(|it| it.unread_before);
+            let unread_before = unread_before.max_by_key(|until| until.mono);
             let look = Look {
                 begun,
                 covers_junk: self.covers_junk,
+                unread_before,
             };
             self.tell(Event::Looked(look)).await;
             if begun.since(opened) > STEADY {
@@ -276,7 +302,7 @@ impl Watcher {
         session: &mut Session,
         begun: Stamp,
         by: SeenBy,
-        thorough: bool,
+        depth: Depth,
     ) -> Result<bool, Blindness> {
         let since = self.since();
         session.run("NOOP", |_| ()).await?;
@@ -284,7 +310,12 @@ impl Watcher {
             return Ok(false);
         };
         let mut something = false;
-        if session.take_news() || thorough {
+        if depth > Depth::Announced && session.is_empty() {
+            // Nothing is fetched from an empty folder, so what is not announced shows only in a SELECT.
+            let status = session.select(&first.name).await?;
+            first.take_up(session, status, since).await?;
+        }
+        if session.take_news() || depth > Depth::Announced {
             something = first
                 .read_new(session, &self.signer, (begun, by), &self.wires)
                 .await?;
@@ -292,7 +323,7 @@ impl Watcher {
             first.looked(begun);
         }
         // Dovecot warns at every command where the selected folder is gone, and says OK. Only another SELECT tells.
-        if thorough && session.take_doubt() {
+        if depth > Depth::Announced && session.take_doubt() {
             let status = session.select(&first.name).await?;
             first.take_up(session, status, since).await?;
             something |= first
@@ -301,7 +332,9 @@ impl Watcher {
         }
         let mut moved = false;
         for folder in others {
-            if !folder.has_news(session.status(&folder.name).await?) {
+            let status = session.status(&folder.name).await?;
+            // A STATUS may stand still.
+            if depth < Depth::Last && !folder.has_news(status) {
                 folder.looked(begun);
                 continue;
             }
@@ -375,7 +408,10 @@ impl Watcher {
         if !self.sweep.is_on() || self.mailbox.cleanup == Cleanup::Keep {
             return Ok(());
         }
-        for folder in &self.folders {
+        for number in 0..self.folders.len() {
+            let Some(folder) = self.folders.get(number) else {
+                break;
+            };
             let status = session.select(&folder.name).await?;
             let now = Stamp::now().wall;
             let takes = |tag| self.sweep.takes(tag, &self.signer, now);
@@ -383,7 +419,8 @@ impl Watcher {
             if !uids.is_empty() {
                 let (mailbox, count) = (&self.mailbox.name, uids.len());
                 tracing::info!(%mailbox, folder = %folder.name, count, "leftovers of earlier runs are swept");
-                clean_up(session, &self.mailbox.cleanup, &uids).await?;
+                let remainder = clean_up(session, &self.mailbox.cleanup, &uids).await?;
+                self.tell_uncleaned(remainder).await;
             }
         }
         Ok(())
@@ -394,7 +431,7 @@ impl Watcher {
             return Ok(());
         };
         let mut selected = first.clone();
-        while let Some(((folder, validity), uids)) = self.backlog.pop_first() {
+        while let Some(((folder, validity), wanted)) = self.backlog.pop_first() {
             if folder != selected.0 {
                 let status = session.select(&folder).await?;
                 selected = (Arc::clone(&folder), status.validity);
@@ -403,15 +440,25 @@ impl Watcher {
                 // The UIDs mean other messages now, if any: they are left alone.
                 continue;
             }
-            match clean_up(session, &self.mailbox.cleanup, &uids).await {
-                Ok(()) => {}
+            let known = self.folders.iter_mut().find(|it| it.name == folder);
+            let Some(known) = known else { continue };
+            let cleaned = async {
+                let proved = known.proved(session, &self.signer, validity, &wanted);
+                let uids = proved.await?;
+                if uids.is_empty() {
+                    return Ok(None);
+                }
+                clean_up(session, &self.mailbox.cleanup, &uids).await
+            };
+            match cleaned.await {
+                Ok(remainder) => self.tell_uncleaned(remainder).await,
                 Err(error @ (ImapError::No { .. } | ImapError::Bad { .. })) => {
-                    let mailbox = &self.mailbox.name;
-                    tracing::warn!(%mailbox, "cannot clean up, so the copies stay: {error}");
+                    let why = format!("copies stay, because they cannot be cleaned up: {error}");
+                    self.tell_uncleaned(Some(why)).await;
                 }
                 Err(error) => {
                     // What could not be cleaned up is tried once more, over the next session.
-                    self.backlog.insert((folder, validity), uids);
+                    self.backlog.insert((folder, validity), wanted);
                     return Err(error.into());
                 }
             }
@@ -420,6 +467,15 @@ impl Watcher {
             session.select(&first.0).await?;
         }
         Ok(())
+    }
+
+    /// Tells why copies stay, or that they do not any more, where that is news.
+    async fn tell_uncleaned(&mut self, why: Option<String>) {
+        let why = why.map(String::into_boxed_str);
+        if self.uncleaned != why {
+            self.uncleaned.clone_from(&why);
+            self.tell(Event::Uncleaned(why)).await;
+        }
     }
 
     /// Waits for the next look: until its time, or until the server or the engine has something to say.

@@ -63,6 +63,7 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
                 let look = Look {
                     begun,
                     covers_junk: watcher.mailbox.junk == Junk::None,
+                    unread_before: None,
                 };
                 watcher
                     .wires
@@ -260,15 +261,16 @@ impl Watcher {
         // One line more would not have been kept.
         let whole = raw.len() + LONGEST_LINE < most;
         let recognised = recognise(&raw, &self.signer);
-        if recognised.tag.is_none() || recognised.kind == Kind::Reply {
+        let Some(tag) = recognised.tag.filter(|_| recognised.kind != Kind::Reply) else {
             return Ok(None);
-        }
+        };
         Ok(Some(Sighting {
             place: Place {
                 mailbox: self.mailbox.name.clone(),
                 folder: Arc::clone(&self.folder),
                 junk: false,
                 uid: Uid::Pop3(id.into()),
+                tag,
             },
             seen: if tagged { seen } else { Stamp::now() },
             by: SeenBy::Poll,

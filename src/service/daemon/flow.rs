@@ -185,7 +185,9 @@ impl Daemon {
     pub(super) fn happened(&mut self, number: u32, happened: Happened) {
         if let Happened::Seen(name, event) = &happened {
             let problem = match event {
-                mailbox::Event::Sighted(_) | mailbox::Event::Looked(_) => None,
+                mailbox::Event::Sighted(_)
+                | mailbox::Event::Looked(_)
+                | mailbox::Event::Uncleaned(_) => None,
                 mailbox::Event::Blind(blindness) => Some(blindness.failure.what.clone()),
             };
             if problem.is_some() && self.mailboxes.get(name) != Some(&problem) {
@@ -201,6 +203,7 @@ impl Daemon {
             | Event::Sighted(_)
             | Event::Looked(..)
             | Event::Blind(..)
+            | Event::Uncleaned(..)
             | Event::Tick
             | Event::Interrupt => None,
         };

@@ -79,6 +79,7 @@ impl Sent {
                     validity: 1,
                     uid: 1,
                 },
+                tag: self.tag,
             },
             seen: Stamp::now(),
             by: SeenBy::Poll,
