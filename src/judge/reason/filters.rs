@@ -51,10 +51,6 @@ pub(super) fn unproved(case: &Case<'_>, judgement: Judgement) -> String {
         Code::RejectedBeforeContent => {
             format!("{became}; it had not seen the message by then, so this proves no filter")
         }
-        Code::NotForwarded => format!(
-            "{}; it was refused behind the filters, so this proves none of them",
-            bounced(case)
-        ),
         Code::JunkNotWatched => format!(
             "{}{}; this proves no filter: {}",
             vanished(case),

@@ -78,9 +78,14 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement, way: &str) -> String
         ),
         Code::Bounced => bounced(case),
         Code::NotForwarded => format!(
-            "{}; that is not {}, so the mail came in and was refused on its way back",
+            "{}; that is not {}, so the mail came in and was refused on its way back{}",
             bounced(case),
-            case.route.to
+            case.route.to,
+            if case.is_harmful() {
+                ": this proves none of the filters before it"
+            } else {
+                ""
+            }
         ),
         Code::Rejected => refused(case, "refused it"),
         Code::Blocklisted if outcome == Outcome::Unsent => refused(case, "refused us"),
