@@ -155,6 +155,7 @@ impl Flight {
             let copy = evidence::copy(sighting, &self.draft(), &self.manifest, settings);
             let is_copy = kind == Kind::Copy
                 || (copy.holds && self.manifest.payload != Holds::Block)
+                || evidence::is_from(&sighting.raw, &self.route.from)
                 || evidence::shows_submission(&sighting.raw, &self.route, &self.attempts);
             if is_copy {
                 return Reading::Copy(Box::new(copy));

@@ -57,6 +57,13 @@ fn address(text: &str) -> Result<String, String> {
     message::address(text).map(|address| address.to_string())
 }
 
+/// Said where copies and answers share a mailbox.
+const APART: &str = "\
+# Copies go to {from}, and so does every answer to a test message: out-of-office notes,
+# ticket systems, people. mailrobin takes none of them for a copy, and leaves them there. To keep
+# them apart, let {to} forward to another address, and name that one's mailbox.
+";
+
 impl Init {
     pub(super) fn run(&self, common: &Common) -> Result<Exit> {
         let path = self.file.as_ref().or(common.config.as_ref());
@@ -136,7 +143,10 @@ impl Init {
         } else {
             &self.rules
         };
-        let texts: Vec<_> = asked.iter().map(|rule| rule.text(names)).collect();
+        let mut texts: Vec<_> = asked.iter().map(|rule| rule.text(names)).collect();
+        if names.mailbox == names.from {
+            texts.push(fill(APART, &[("from", names.from), ("to", names.to)]));
+        }
         texts.join("\n\n")
     }
 

@@ -21,7 +21,7 @@ pub use bounce::bounce;
 pub use hops::{Hops, hops};
 pub use marks::SCORES;
 pub use stopped::stopped_by;
-pub use submission::shows_submission;
+pub use submission::{is_from, shows_submission};
 
 use crate::clock::Stamp;
 use crate::probe::authentication::Authentication;

@@ -1,11 +1,21 @@
 //! Whether a message is the one we submitted: its own Received fields then show that it was.
 
+use lettre::Address;
+
 use crate::config::plan::Route;
 use crate::probe::facts::{Attempt, End};
 use crate::probe::mail::Mail;
 
 /// A queue id shorter than this may stand in any server's reply by chance.
 const SHORTEST_QUEUE_ID: usize = 6;
+
+/// Whether a message's From is this address.
+pub fn is_from(raw: &[u8], address: &Address) -> bool {
+    Mail::parse(raw).is_some_and(|mail| {
+        mail.author()
+            .is_some_and(|author| author.eq_ignore_ascii_case(&address.to_string()))
+    })
+}
 
 /// Whether a Received field of the message's own names what only our submission has: its recipient (where that is not the
 /// sender, whom answers are sent to), our EHLO name, or the queue id of the gateway's reply.

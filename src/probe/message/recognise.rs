@@ -55,8 +55,8 @@ impl fmt::Display for Carrier {
 pub enum Kind {
     /// A copy of the probe.
     Copy,
-    /// A message of somebody else's that quotes the probe's text. It is a copy only if it also holds what was sent beside
-    /// the text, or if its Received fields show our submission.
+    /// A message with the probe's text and no field of ours. It is a copy only if its From is ours, if it also holds what was
+    /// sent beside the text, or if its Received fields show our submission; else somebody quotes the probe.
     Quote,
     /// A notice from a mail system about the probe (RFC 3464, or free form).
     Report,
@@ -128,7 +128,7 @@ pub fn recognise(raw: &[u8], signer: &Signer) -> Recognised {
 }
 
 /// The rule: a copy carries our own fields in its own header, or the payload outside any message it encloses; what merely
-/// refers to the probe does neither. Who sent it, and in what language, never makes a copy.
+/// refers to the probe does neither. Who sent it, and in what language, is evidence at most.
 fn kind(message: &Traits) -> Kind {
     if let Some(kind) = message.declared {
         return kind;
@@ -136,27 +136,21 @@ fn kind(message: &Traits) -> Kind {
     if message.has_own_fields && (message.has_text || !message.is_automatic_answer) {
         return Kind::Copy;
     }
-    if message.has_null_sender || (message.is_from_daemon && !message.has_text) {
-        return Kind::Report;
-    }
-    if message.is_automatic_answer {
-        // Exim and others send their reports as automatic answers; whether it is one, its text must say.
+    // Exim and others send their reports as automatic answers. Whether it is a report, its text must say.
+    if message.has_null_sender || message.is_automatic_answer {
         return Kind::Report;
     }
     if message.encloses {
-        return if message.is_forward {
-            Kind::Copy
-        } else {
-            Kind::Report
-        };
+        let is_copy = message.is_forward && !message.is_from_daemon;
+        return if is_copy { Kind::Copy } else { Kind::Report };
     }
-    if !message.has_text || message.is_answer {
-        return Kind::Reply;
+    match (message.has_text, message.is_from_daemon) {
+        (false, true) => Kind::Report,
+        (false, false) => Kind::Reply,
+        (true, false) if message.is_answer => Kind::Reply,
+        (true, false) if message.is_forward || message.keeps_our_id => Kind::Copy,
+        (true, _) => Kind::Quote,
     }
-    if (message.refers && !message.is_forward) || message.is_from_daemon {
-        return Kind::Quote;
-    }
-    Kind::Copy
 }
 
 /// What [`kind`] decides by. "Own" means: in the outermost message, not in one that it encloses.
@@ -166,12 +160,12 @@ struct Traits {
     declared: Option<Kind>,
     /// Its own Message-ID or [`TAG_FIELD`] is the probe's.
     has_own_fields: bool,
+    /// A server kept the Message-ID that it replaced, and that is the probe's.
+    keeps_our_id: bool,
     /// Its own text holds the payload's block, or what is left of it.
     has_text: bool,
     /// It encloses the probe, or the probe's header, as a part or as text.
     encloses: bool,
-    /// A field names the probe as the message that this one answers or comes from.
-    refers: bool,
     /// It says of itself that it forwards something.
     is_forward: bool,
     /// Its subject says that it is an answer.
@@ -208,13 +202,14 @@ impl Traits {
         let encloses = leaves.iter().any(|leaf| enclosed(&leaf))
             || (carriers.contains(&Carrier::Body)
                 && !leaves.iter().any(|leaf| tag_in(leaf, signer) == Some(tag)));
+        let has_text = own().any(|leaf| holds_block(leaf) && !is_enclosed(leaf, tag));
         Self {
             declared: declared(mail, own()),
             has_own_fields: has_field(&["Message-ID", TAG_FIELD]),
-            has_text: own().any(|leaf| holds_block(leaf) && !is_enclosed(leaf, tag)),
+            has_text,
             encloses,
-            refers: has_field(REFERRING),
-            is_forward: (has_prefix(FORWARDED) && in_subject)
+            keeps_our_id: has_field(KEPT_IDS),
+            is_forward: (has_prefix(FORWARDED) && (in_subject || has_text))
                 || mail.author().is_some_and(|author| {
                     mail.attached().any(|original| original.was_sent_to(author))
                 }),
@@ -231,6 +226,12 @@ impl Traits {
     }
 }
 
+/// Fields in which servers keep the Message-ID that they replace.
+const KEPT_IDS: &[&str] = &[
+    "X-Microsoft-Original-Message-ID",
+    "X-Original-Message-ID",
+    "Resent-Message-ID",
+];
 /// Fields that name the message that this one answers or comes from. Exchange writes the last on all that its agents make,
 /// out-of-office answers among it.
 const REFERRING: &[&str] = &[
@@ -378,9 +379,6 @@ fn tag_in(leaf: &Leaf<'_>, signer: &Signer) -> Option<Tag> {
 fn carrier(field: &Field<'_>) -> Option<Carrier> {
     const KNOWN: &[(&str, Carrier)] = &[
         ("Message-ID", Carrier::MessageId),
-        ("X-Microsoft-Original-Message-ID", Carrier::MessageId),
-        ("X-Original-Message-ID", Carrier::MessageId),
-        ("Resent-Message-ID", Carrier::MessageId),
         (TAG_FIELD, Carrier::Header),
         ("To", Carrier::Recipient),
         ("Delivered-To", Carrier::Recipient),
@@ -391,10 +389,12 @@ fn carrier(field: &Field<'_>) -> Option<Carrier> {
         ("X-Original-Envelope-Id", Carrier::EnvelopeId),
         ("X-Envelope-Id", Carrier::EnvelopeId),
     ];
+    let kept = KEPT_IDS.iter().map(|name| (*name, Carrier::MessageId));
     let referring = REFERRING.iter().map(|name| (*name, Carrier::References));
     KNOWN
         .iter()
         .copied()
+        .chain(kept)
         .chain(referring)
         .find(|(name, _)| field.is(name))
         .map(|(_, carrier)| carrier)

@@ -302,7 +302,6 @@ fn a_copy_has_our_own_fields_or_the_payload() {
         (format!("Message-ID: <{tag}@x>"), "gone"),
         (format!("X-Mailrobin-Tag: {tag}"), "gone"),
         ("Subject: FW: hello".into(), &*body),
-        ("Auto-Submitted: auto-forwarded".into(), &body),
         (format!("X-Microsoft-Original-Message-ID: <{tag}@x>"), &body),
         (
             format!("In-Reply-To: <{tag}@x>\r\nSubject: WG: Email {tag}"),
@@ -328,6 +327,9 @@ fn a_copy_has_our_own_fields_or_the_payload() {
         assert_eq!(kind(&header, body), Kind::Reply, "{header}");
     }
     for header in [
+        "Subject: none".into(),
+        "Auto-Submitted: auto-forwarded".into(),
+        format!("Subject: [Request received] {tag}"),
         format!("In-Reply-To: <{tag}@x>\r\nSubject: [Request received] {tag}"),
         format!("References: <{tag}@x>\r\nSubject: Vast: {tag}"),
     ] {
