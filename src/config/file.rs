@@ -224,7 +224,7 @@ pub struct Route {
     pub defer_for: Option<Text>,
     /// How long after the deadline an unreadable mailbox is waited for.
     pub blind_grace: Option<Text>,
-    /// Subject prefixes that mean a filter marked the message.
+    /// What means that a filter marked the message: a subject's prefix, or `header:NAME=VALUE`.
     pub marks: Option<At<Vec<Text>>>,
     /// Servers whose Authentication-Results count; left out: whoever wrote the topmost.
     pub authserv_ids: Option<At<Vec<Text>>>,

@@ -198,7 +198,8 @@ fn route(route: &Route, watch: Option<&Arc<Watch>>) -> Table {
     put(&mut table, "warn_after", route.warn_after.map(written));
     put(&mut table, "defer_for", Some(written(route.defer_for)));
     put(&mut table, "blind_grace", Some(written(route.blind_grace)));
-    put(&mut table, "marks", Some(route.marks.clone()));
+    let marks: Vec<_> = route.marks.iter().map(ToString::to_string).collect();
+    put(&mut table, "marks", Some(marks));
     let ids = &route.authserv_ids;
     put(
         &mut table,

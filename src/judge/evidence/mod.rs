@@ -22,6 +22,7 @@ pub use marks::SCORES;
 pub use stopped::stopped_by;
 
 use crate::clock::Stamp;
+use crate::config::plan::MarkRule;
 use crate::probe::authentication::Authentication;
 use crate::probe::evidence::{Integrity, Marks};
 use crate::probe::facts::{SeenBy, Sighting, Uid};
@@ -66,8 +67,8 @@ pub struct Copy {
 /// What a route says of how its copies are read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings<'a> {
-    /// Subject prefixes that mean a filter marked the message.
-    pub marks: &'a [String],
+    /// What means that a filter marked the message, besides the fields that filters are known by.
+    pub marks: &'a [MarkRule],
     /// Servers whose Authentication-Results count; none: whoever wrote the topmost.
     pub authserv_ids: &'a [String],
 }
