@@ -1,7 +1,7 @@
 //! `mailrobin config`: is it valid, and what does it come to?
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
@@ -9,7 +9,10 @@ use clap::Subcommand;
 use super::paths::config_places;
 use super::{Common, Exit};
 use crate::config;
+use crate::config::diagnostic::Diagnostics;
 use crate::config::plan::{Plan, StorePlan};
+
+type Load = fn(&Path) -> Result<(Plan, Diagnostics), config::ConfigError>;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
@@ -26,7 +29,7 @@ impl Config {
         let mut out = common.output();
         match self {
             Self::Check => {
-                let (plan, path) = common.plan()?;
+                let (plan, path) = common.plan_by(config::load_here)?;
                 let routes = plan.routes.len() + plan.pings.len();
                 let plural = if routes == 1 { "route" } else { "routes" };
                 writeln!(out, "{path} is valid: {routes} {plural}")?;
@@ -52,8 +55,12 @@ impl Common {
 
     /// The plan of the config file, and the file's name. Warnings are said on the way.
     pub(super) fn plan(&self) -> Result<(Plan, String)> {
+        self.plan_by(config::load)
+    }
+
+    fn plan_by(&self, load: Load) -> Result<(Plan, String)> {
         let path = self.config_file()?;
-        let (plan, warnings) = config::load(&path)?;
+        let (plan, warnings) = load(&path)?;
         if !warnings.in_order().is_empty() && !self.quiet {
             writeln!(self.error_output(), "{warnings}")?;
         }

@@ -226,7 +226,7 @@ pub struct Route {
     pub blind_grace: Option<Text>,
     /// Other addresses of `to`, which reports may name in its place.
     pub aliases: Option<At<Vec<Text>>>,
-    /// Subject prefixes that mean a filter marked the message.
+    /// What means that a filter marked the message: a subject's prefix, or `header:NAME=VALUE`.
     pub marks: Option<At<Vec<Text>>>,
     /// Servers whose Authentication-Results count; left out: whoever wrote the topmost.
     pub authserv_ids: Option<At<Vec<Text>>>,

@@ -1,7 +1,9 @@
 //! What is legal in a config and unwise.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::Setting;
 use super::diagnostic::Diagnostics;
 use super::file::{self, At, File, SecretKeys, Text};
 use super::plan::{Plan, Route};
@@ -27,8 +29,8 @@ const FILTERING: &[&str] = &[
     "fastmail.com",
 ];
 
-/// Notes what is unwise. `others_can_read`: the config is readable by every user of this machine.
-pub(super) fn lint(file: &File, plan: &Plan, others_can_read: bool, found: &mut Diagnostics) {
+/// Notes what is unwise.
+pub(super) fn lint(file: &File, plan: &Plan, setting: &Setting<'_>, found: &mut Diagnostics) {
     for (name, table) in &file.routes {
         if let Some(route) = plan.routes.get(&name.as_str().into()) {
             own_account(route, table.span(), found);
@@ -36,11 +38,27 @@ pub(super) fn lint(file: &File, plan: &Plan, others_can_read: bool, found: &mut 
         }
         sleeping_dependency(table.value(), file, plan, found);
     }
-    if others_can_read {
+    if setting.others_can_read {
         for span in literal_secrets(file) {
             let message = "this secret stands in a file that every user of this machine can read";
             let help = "chmod 600 the file, or keep the secret elsewhere: { env = … }, { file = … } or { command = … }";
             found.warn(span, message, Some(help.into()));
+        }
+    }
+}
+
+/// Notes the environment variables that secrets are kept in and that are not set here.
+pub(super) fn unset(file: &File, found: &mut Diagnostics) {
+    for secret in secrets(file) {
+        let SecretKeys::Kept(kept) = secret.value() else {
+            continue;
+        };
+        if let Some(name) = &kept.env
+            && std::env::var_os(name.value()).is_none_or(|value| value.is_empty())
+        {
+            let message = format!("the environment variable {} is not set here", name.value());
+            let help = "export it where mailrobin runs";
+            found.warn(name.span(), message, Some(help.into()));
         }
     }
 }
@@ -146,6 +164,31 @@ fn literal_secrets(file: &File) -> Vec<Range<usize>> {
     let secrets = secrets.chain(urls).chain(named).flatten();
     let literal = |secret: &&At<SecretKeys>| matches!(secret.value(), SecretKeys::Literal(_));
     secrets.filter(literal).map(At::span).collect()
+}
+
+/// Every secret of the config.
+fn secrets(file: &File) -> impl Iterator<Item = &At<SecretKeys>> {
+    let gateways = file.gateways.values().map(|it| &it.value().password);
+    let mailboxes = file.mailboxes.values().map(|it| &it.value().password);
+    let key = file.signing.iter().map(|it| &it.value().key);
+    let service = file.service.iter().map(At::value);
+    let service = service.flat_map(|it| [&it.token, &it.heartbeat]);
+    let urls = file.alerts.values().map(|it| &it.value().url);
+    let alerts = file.alerts.values().map(At::value);
+    let alerts = alerts.flat_map(|it| [&it.headers, &it.env]);
+    let routes = file.routes.values().chain(&file.defaults).map(At::value);
+    let recoveries = routes.filter_map(|it| it.recovery.as_ref());
+    let recoveries = recoveries.map(|it| &it.value().env);
+    let named = alerts
+        .chain(recoveries)
+        .flatten()
+        .flat_map(BTreeMap::values);
+    let single = gateways
+        .chain(mailboxes)
+        .chain(key)
+        .chain(service)
+        .chain(urls);
+    single.flatten().chain(named)
 }
 
 fn is_url_away(url: &SecretKeys) -> bool {

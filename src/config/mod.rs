@@ -36,8 +36,28 @@ pub enum ConfigError {
     Invalid(Diagnostics),
 }
 
+/// Where a config stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Setting<'a> {
+    /// Relative paths are relative to this.
+    folder: Option<&'a Path>,
+    /// Every user of this machine can read it.
+    others_can_read: bool,
+    /// It is to be used in this environment.
+    is_for_here: bool,
+}
+
 /// Reads a config file. Relative paths in it are relative to its folder.
 pub fn load(path: &Path) -> Result<(Plan, Diagnostics), ConfigError> {
+    load_for(path, false)
+}
+
+/// The same; secrets that this environment lacks are warned about.
+pub fn load_here(path: &Path) -> Result<(Plan, Diagnostics), ConfigError> {
+    load_for(path, true)
+}
+
+fn load_for(path: &Path, is_for_here: bool) -> Result<(Plan, Diagnostics), ConfigError> {
     let bytes = std::fs::read(path).map_err(|source| ConfigError::Read {
         path: path.to_owned(),
         source,
@@ -54,30 +74,41 @@ pub fn load(path: &Path) -> Result<(Plan, Diagnostics), ConfigError> {
         );
         ConfigError::Invalid(found)
     })?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let others_can_read =
-        std::fs::metadata(path).is_ok_and(|facts| facts.permissions().mode() & 0o004 != 0);
-    read(&text, &origin, (folder, others_can_read)).map_err(ConfigError::Invalid)
+    let setting = Setting {
+        folder: path.parent(),
+        others_can_read: std::fs::metadata(path)
+            .is_ok_and(|facts| facts.permissions().mode() & 0o004 != 0),
+        is_for_here,
+    };
+    read(&text, &origin, &setting).map_err(ConfigError::Invalid)
 }
 
 /// Reads a config from its text: the plan and what is legal in it but unwise, or everything that is wrong with it.
 /// `origin` is what errors call it.
 pub fn parse(text: &str, origin: &str, folder: &Path) -> Result<(Plan, Diagnostics), Diagnostics> {
-    read(text, origin, (folder, false))
+    let setting = Setting {
+        folder: Some(folder),
+        ..Setting::default()
+    };
+    read(text, origin, &setting)
 }
 
 fn read(
     text: &str,
     origin: &str,
-    (folder, others_can_read): (&Path, bool),
+    setting: &Setting<'_>,
 ) -> Result<(Plan, Diagnostics), Diagnostics> {
     let mut found = Diagnostics::new(Source::new(text, origin));
     let Some(file) = check::read(text, &mut found) else {
         return Err(found);
     };
+    let folder = setting.folder.unwrap_or(Path::new(""));
     match resolve::resolve(&file, folder, &mut found) {
         Some(plan) if !found.has_errors() => {
-            lint::lint(&file, &plan, others_can_read, &mut found);
+            lint::lint(&file, &plan, setting, &mut found);
+            if setting.is_for_here {
+                lint::unset(&file, &mut found);
+            }
             Ok((plan, found))
         }
         _ => Err(found),

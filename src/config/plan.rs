@@ -1,5 +1,6 @@
 //! The plan: a config with its names resolved, its values checked and its defaults filled in.
 
+mod mark;
 mod ping;
 mod service;
 mod watch;
@@ -18,6 +19,7 @@ use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
+pub use mark::MarkRule;
 pub use ping::{DEFAULT_CERTIFICATE_WARN, Door, Ping, PingServer};
 pub use service::{DEFAULT_LISTEN, HISTORY, Heartbeat, ServicePlan, StorePlan};
 pub use watch::{
@@ -423,8 +425,8 @@ pub struct Route {
     pub defer_for: Duration,
     /// How long after the deadline an unreadable mailbox is waited for.
     pub blind_grace: Duration,
-    /// Subject prefixes that mean a filter marked the message.
-    pub marks: Vec<String>,
+    /// What means that a filter marked the message, besides the fields that filters are known by.
+    pub marks: Vec<MarkRule>,
     /// Servers whose Authentication-Results count; none: whoever wrote the topmost.
     pub authserv_ids: Vec<String>,
     /// The results that a harmless copy must have, by method.

@@ -200,7 +200,8 @@ fn route(route: &Route, watch: Option<&Arc<Watch>>) -> Table {
         "aliases",
         (!aliases.is_empty()).then_some(aliases),
     );
-    put(&mut table, "marks", Some(route.marks.clone()));
+    let marks: Vec<_> = route.marks.iter().map(ToString::to_string).collect();
+    put(&mut table, "marks", Some(marks));
     let ids = &route.authserv_ids;
     put(
         &mut table,

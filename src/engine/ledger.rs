@@ -137,6 +137,12 @@ impl Ledger {
         self.open
     }
 
+    /// Whether copies of any probe may still come: its content was sent, or may have been.
+    pub fn may_have_copies(&self) -> bool {
+        let mut attempts = self.flights.values().flat_map(|it| &it.attempts);
+        attempts.any(Attempt::may_have_sent_content)
+    }
+
     /// When [`Event::Tick`] is due next.
     pub fn next_wake(&self) -> Option<Instant> {
         self.timers.first().map(|(at, _)| *at)

@@ -156,7 +156,12 @@ impl Run<'_> {
                 self.traffic.ledger.open() == 0 && (self.pending.is_empty() || self.holds_back())
             };
             until = if over {
-                Some(until.unwrap_or_else(|| Instant::now() + self.order.linger))
+                let linger = if self.traffic.ledger.may_have_copies() {
+                    self.order.linger
+                } else {
+                    Duration::ZERO
+                };
+                Some(until.unwrap_or_else(|| Instant::now() + linger))
             } else {
                 None
             };

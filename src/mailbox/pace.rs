@@ -1,5 +1,6 @@
 //! When to look next: often while a probe is young, then so that the resolution stays near 2% of the time waited, and
-//! never more often than a stranger's server will bear.
+//! never more often than a stranger's server will bear. Where a look locks the mailbox, most of the time is left to
+//! deliveries.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -19,6 +20,14 @@ const PUBLIC_RATE: Duration = Duration::from_secs(1);
 /// Looks that may come at once before that average holds.
 const PUBLIC_BURST: f64 = 15.0;
 
+/// Between two sessions that lock the mailbox, at least this long is left to deliveries.
+const LEAST_REST: Duration = Duration::from_millis(250);
+/// After such a session, this many times as long is left to deliveries as it took: it holds the mailbox for a quarter of
+/// the time at most.
+const REST: u32 = 3;
+/// A deadline is looked at this long after the last session at the latest, however long that took.
+const LONGEST_REST: Duration = Duration::from_secs(10);
+
 /// A service comes back this often to a mailbox that only a person can mend: somebody may have. Servers lock out who tries more.
 pub const MENDED: Duration = Duration::from_mins(10);
 
@@ -31,6 +40,25 @@ pub struct Pace {
     credit: f64,
     counted: Instant,
     flowing: bool,
+    locking: Option<Locking>,
+}
+
+/// The last session that locked the mailbox.
+#[derive(Clone, Copy, Debug)]
+struct Locking {
+    ended: Instant,
+    took: Duration,
+}
+
+impl Locking {
+    /// When the mailbox has been left alone for long enough.
+    fn rested(&self) -> Instant {
+        self.ended + self.rest()
+    }
+
+    fn rest(&self) -> Duration {
+        (self.took * REST).max(LEAST_REST)
+    }
 }
 
 impl Pace {
@@ -43,7 +71,38 @@ impl Pace {
             credit: PUBLIC_BURST,
             counted: now,
             flowing: false,
+            locking: None,
         }
+    }
+
+    /// The pace of a mailbox that every look locks.
+    pub fn of_sessions(slowest: Duration, now: Instant) -> Self {
+        Self {
+            locking: Some(Locking {
+                ended: now,
+                took: Duration::ZERO,
+            }),
+            ..Self::new(slowest, LEAST_REST, now)
+        }
+    }
+
+    /// A session that locks the mailbox lasted from `begun` to `ended`.
+    pub fn unlocked(&mut self, begun: Instant, ended: Instant) {
+        self.locking = Some(Locking {
+            ended,
+            took: ended.saturating_duration_since(begun),
+        });
+    }
+
+    /// How long after its last session a mailbox that cannot be read is left alone.
+    pub fn rest(&self) -> Duration {
+        let rest = self.locking.map(|locking| locking.rest());
+        rest.unwrap_or_default().min(LONGEST_REST)
+    }
+
+    /// The earliest time at which the mailbox may be locked again; `None`: at any time.
+    pub fn rested(&self) -> Option<Instant> {
+        self.locking.map(|locking| locking.rested())
     }
 
     /// The server is the one at this address.
@@ -70,24 +129,24 @@ impl Pace {
         let youngest = interest.youngest?;
         let waited = last.saturating_duration_since(youngest);
         let mut interval = (waited / SHARE).clamp(self.fastest, self.slowest);
-        if self.is_local && self.flowing {
+        if self.is_local && self.flowing && self.locking.is_none() {
             interval = interval.min(self.fastest / FLOWING);
         }
         if !self.is_local && self.credit < 0.0 {
             interval = interval.max(PUBLIC_RATE.mul_f64(-self.credit));
         }
         let next = last + interval;
+        let next = self.rested().map_or(next, |rested| next.max(rested));
         if !self.is_local && self.credit < 0.0 {
             // Many deadlines share a look.
             return Some(next);
         }
         // A deadline is looked at when it comes, whatever the pace.
-        Some(
-            interest
-                .due
-                .filter(|due| *due > last)
-                .map_or(next, |due| due.min(next)),
-        )
+        let due = interest.due.filter(|due| *due > last).map(|due| {
+            let ended = self.locking.map(|locking| locking.ended);
+            ended.map_or(due, |ended| due.max(ended + self.rest()))
+        });
+        Some(due.map_or(next, |due| due.min(next)))
     }
 }
 
@@ -190,6 +249,57 @@ mod tests {
         assert!(looks(pace.clone(), start, minute) <= 75);
         let ten: u32 = looks(pace, start, 10 * minute);
         assert!(ten <= 600, "{ten} looks in ten minutes");
+    }
+
+    /// The sessions of a mailbox that every look locks for `took`, as their beginnings.
+    fn sessions(took: Duration, span: Duration, due: &[Duration]) -> Vec<Instant> {
+        let start = Instant::now();
+        let mut pace = Pace::of_sessions(SLOWEST, start);
+        let mut begun = start;
+        let mut sessions = Vec::new();
+        while begun < start + span {
+            sessions.push(begun);
+            pace.looked(begun);
+            pace.unlocked(begun, begun + took);
+            pace.found(true);
+            let due = due.iter().map(|due| start + *due);
+            let interest = Interest {
+                due: due.filter(|due| *due > begun).min(),
+                ..interest(start)
+            };
+            begun = pace.next(&interest, begun).unwrap();
+        }
+        sessions
+    }
+
+    #[test]
+    fn a_mailbox_is_locked_for_a_quarter_of_the_time_at_most() {
+        let millis = Duration::from_millis;
+        let dues: Vec<_> = (0..200).map(|due| millis(due * 37)).collect();
+        for took in [1, 20, 100, 300].map(millis) {
+            for due in [&[], &*dues] {
+                let sessions = sessions(took, Duration::from_mins(2), due);
+                for pair in sessions.windows(2) {
+                    let apart = pair[1] - pair[0];
+                    assert!(
+                        apart >= took + millis(250) && apart >= 4 * took,
+                        "{took:?}: {apart:?}"
+                    );
+                }
+                let last = sessions.len() - 1;
+                let grown = sessions[last] - sessions[last - 1];
+                assert!(grown > sessions[1] - sessions[0], "{took:?}: {grown:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_deadline_does_not_wait_long_for_a_slow_session_to_be_made_up_for() {
+        let took = Duration::from_secs(20);
+        let due = [Duration::from_secs(21)];
+        let sessions = sessions(took, Duration::from_mins(2), &due);
+        assert_eq!(sessions[1] - sessions[0], Duration::from_secs(30));
+        assert_eq!(sessions[2] - sessions[1], Duration::from_secs(80));
     }
 
     #[test]

@@ -23,11 +23,39 @@ pub fn moment(text: &str) -> Option<Timestamp> {
     let bare = without_comments(text);
     let words = bare
         .split_whitespace()
+        .filter(|word| *word != ",")
         .take_while(|word| !word.starts_with("m="));
     let words: Vec<_> = words.collect();
     match words.as_slice() {
         [day, ..] if day.len() >= 10 && day.get(4..5) == Some("-") => iso8601(&words),
+        [day, rest @ ..] if is_weekday(day) => rfc5322(&day_first(rest)),
         _ => rfc5322(&words),
+    }
+}
+
+/// A day of the week, which says nothing that the date does not: `Tue`, `Tue,` or `Tuesday`.
+fn is_weekday(word: &str) -> bool {
+    const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let word = word.trim_end_matches([',', '.']).to_ascii_lowercase();
+    let is_named = DAYS.iter().any(|day| word.starts_with(day));
+    is_named && word.bytes().all(|byte| byte.is_ascii_lowercase())
+}
+
+/// The words of a date in the order of RFC 5322, from `Dec 1 05:00:00 +0000 2026` and `Dec 1 05:00:00 2026 +0000`, as the
+/// C library and date(1) write it.
+fn day_first<'t>(words: &[&'t str]) -> Vec<&'t str> {
+    let is_year = |word: &&&str| word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
+    match words {
+        [month, day, time, rest @ ..] if time.contains(':') => {
+            let year = rest.iter().find(is_year);
+            let zone = rest.iter().filter(|word| !is_year(word));
+            let date = [*day, *month].into_iter();
+            date.chain(year.copied())
+                .chain([*time])
+                .chain(zone.copied())
+                .collect()
+        }
+        _ => words.to_vec(),
     }
 }
 
@@ -129,6 +157,12 @@ mod tests {
             "Fri, 27 Nov 2026 11:11:12 GMT+0100",
             "Mon, 27 Nov 2026 10:11:12 GMT",
             "Fri,27 Nov 2026 10:11:12 UTC",
+            "Fri 27 Nov 2026 10:11:12 +0000",
+            "Friday, 27 Nov 2026 10:11:12 +0000",
+            "Friday 27 Nov 2026 10:11:12 +0000 (UTC)",
+            "Fri , 27 Nov 2026 10:11:12 +0000",
+            "Fri Nov 27 10:11:12 UTC 2026",
+            "Fri Nov 27 11:11:12 2026 +0100",
             "Fri, 27 Nov 2026 05:11:12 EST",
             "Fri, 27 Nov 26 10:11:12 UT",
             "Fri,  27\tNov\r\n 2026   10:11:12   Z",
@@ -161,6 +195,9 @@ mod tests {
             "",
             "yesterday",
             "Fri, 27 Nov 2026 10:11:12",
+            "Fri 27 Nov 2026 10:11:12",
+            "Fri Nov 27 10:11:12 2026",
+            "Friday",
             "2026-11-27 10:11:12",
             "Fri, 31 Feb 2026 10:11:12 +0000",
             "Fri, 27 Nov 2026 25:11:12 +0000",

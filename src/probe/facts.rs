@@ -159,6 +159,15 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Whether any of the message's content may have reached the peer. A refusal before the final dot answers a command.
+    pub fn may_have_sent_content(&self) -> bool {
+        match &self.end {
+            End::Refused(..) => self.dot.is_some(),
+            End::Broken(..) => self.data_began.is_some(),
+            End::Accepted(_) | End::ReplyLost(_) | End::Awaited | End::Cut => true,
+        }
+    }
+
     /// Whether the peer could not be reached, or TLS with it failed: another address may do.
     pub fn never_met(&self) -> bool {
         match &self.end {

@@ -65,6 +65,16 @@ impl Bed {
     }
 }
 
+/// The variables that configs here keep secrets in.
+const SECRETS: [&str; 6] = [
+    "ALERT_URL",
+    "API_TOKEN",
+    "HEARTBEAT_URL",
+    "IMAP_PASSWORD",
+    "P",
+    "T",
+];
+
 /// The program in `folder`, with an environment of its own and no state directory.
 pub(crate) fn mailrobin(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mailrobin"));
@@ -73,6 +83,7 @@ pub(crate) fn mailrobin(folder: &Path) -> Command {
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("COLUMNS", "100")
+        .envs(SECRETS.map(|name| (name, "hunter2")))
         .timeout(std::time::Duration::from_mins(1));
     command
 }

@@ -221,6 +221,45 @@ fn a_valid_config_is_said_to_be_and_warnings_are_no_errors() {
 }
 
 #[test]
+fn secrets_that_the_environment_lacks_are_warned_about() {
+    let text = config(
+        (refused(), refused()),
+        "",
+        "password = { env = \"IMAP_PASSWORD\" }",
+    );
+    let text = format!(
+        "{text}\n[alerts.oncall]\nkind = \"webhook\"\nurl = {{ env = \"ALERT_URL\" }}\n\
+         headers = {{ Authorization = {{ env = \"ALERT_TOKEN\" }} }}\n"
+    );
+    let bed = Bed::with(&text);
+    let unset = |arguments: &[&str]| {
+        let mut command = bed.command(arguments);
+        let command = command.env_remove("IMAP_PASSWORD");
+        command.env_remove("ALERT_URL").output().unwrap()
+    };
+    let output = unset(&["config", "check"]);
+    assert_eq!(code(&output), 0);
+    for name in ["IMAP_PASSWORD", "ALERT_URL", "ALERT_TOKEN"] {
+        let said = format!("warning: the environment variable {name} is not set here");
+        assert_eq!(err(&output).matches(&said).count(), 1, "{}", err(&output));
+    }
+    let set = bed
+        .command(&["config", "check"])
+        .env("IMAP_PASSWORD", "hunter2")
+        .env("ALERT_URL", "http://127.0.0.1:1/")
+        .env("ALERT_TOKEN", "")
+        .output()
+        .unwrap();
+    assert_eq!(
+        err(&set).matches("is not set here").count(),
+        1,
+        "{}",
+        err(&set)
+    );
+    assert_eq!(err(&unset(&["config", "show"])), "");
+}
+
+#[test]
 fn what_is_legal_and_unwise_is_a_warning() {
     let text = r#"
 [gateways.edge]

@@ -18,6 +18,7 @@ mod exchangers;
 #[path = "../scenarios/lab.rs"]
 #[expect(dead_code, reason = "the scenarios look at more of it")]
 mod lab;
+mod maildrop;
 mod peer;
 mod ping_faults;
 mod ping_lists;
@@ -30,6 +31,7 @@ mod ping_run;
 mod ping_steps;
 mod ping_tls;
 mod pipelining;
+mod pop3_cleanup;
 mod sessions;
 mod stage;
 mod tls;

@@ -10,9 +10,7 @@ use lettre::Address;
 use super::reader::{Reader, is_on};
 use crate::config::diagnostic::suggest;
 use crate::config::file::{self, At, File, Text};
-use crate::config::plan::{
-    DEFAULT_MARKS, DEFAULT_SUBJECT, Gateway, Mailbox, Ping, Route, Test, Watch,
-};
+use crate::config::plan::{DEFAULT_SUBJECT, Gateway, Mailbox, MarkRule, Ping, Route, Test, Watch};
 use crate::probe::name::{MailboxName, RouteName};
 use crate::probe::{message, tag};
 
@@ -178,16 +176,8 @@ impl Reader<'_> {
             .as_deref()
             .unwrap_or(DEFAULT_SUBJECT)
             .replace("{route}", place.name);
-        let marks = place.pick(|r| &r.marks).map_or_else(
-            || DEFAULT_MARKS.map(str::to_owned).to_vec(),
-            |marks| {
-                marks
-                    .value()
-                    .iter()
-                    .map(|mark| mark.value().clone())
-                    .collect()
-            },
-        );
+        let marks = place.pick(|r| &r.marks);
+        let marks = marks.map_or_else(MarkRule::defaults, |marks| self.marks(marks.value()));
         let authserv_ids = place
             .pick(|r| &r.authserv_ids)
             .map_or_else(Vec::new, |ids| {
@@ -217,6 +207,20 @@ impl Reader<'_> {
             authentication,
             tests,
         })
+    }
+
+    fn marks(&mut self, written: &[Text]) -> Vec<MarkRule> {
+        let mut marks = Vec::new();
+        for text in written {
+            match text.value().parse() {
+                Ok(mark) => marks.push(mark),
+                Err(why) => {
+                    let help = "write \"***SPAM***\" for a subject's prefix, or \"header:X-Spam-Flag=yes\"";
+                    self.wrong(text.span(), why, Some(help));
+                }
+            }
+        }
+        marks
     }
 
     pub(super) fn warn_after(

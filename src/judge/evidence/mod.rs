@@ -24,6 +24,7 @@ pub use stopped::stopped_by;
 pub use submission::{is_from, shows_submission};
 
 use crate::clock::Stamp;
+use crate::config::plan::MarkRule;
 use crate::probe::authentication::Authentication;
 use crate::probe::evidence::{Integrity, Marks};
 use crate::probe::facts::{SeenBy, Sighting, Uid};
@@ -95,8 +96,8 @@ impl Copy {
 /// What a route says of how its copies are read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings<'a> {
-    /// Subject prefixes that mean a filter marked the message.
-    pub marks: &'a [String],
+    /// What means that a filter marked the message, besides the fields that filters are known by.
+    pub marks: &'a [MarkRule],
     /// Servers whose Authentication-Results count; none: whoever wrote the topmost.
     pub authserv_ids: &'a [String],
 }

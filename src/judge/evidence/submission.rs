@@ -13,7 +13,7 @@ const SHORTEST_QUEUE_ID: usize = 6;
 pub fn is_from(raw: &[u8], address: &Address) -> bool {
     Mail::parse(raw).is_some_and(|mail| {
         mail.author()
-            .is_some_and(|author| author.eq_ignore_ascii_case(&address.to_string()))
+            .is_some_and(|author| author.eq_ignore_ascii_case(address.as_ref()))
     })
 }
 

@@ -77,16 +77,7 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement, way: &str) -> String
             human(case.route.deadline)
         ),
         Code::Bounced => bounced(case),
-        Code::NotForwarded => format!(
-            "{}; that is not {}, so the mail came in and was refused on its way back{}",
-            bounced(case),
-            case.route.to,
-            if case.is_harmful() {
-                ": this proves none of the filters before it"
-            } else {
-                ""
-            }
-        ),
+        Code::NotForwarded => not_forwarded(case),
         Code::Rejected => refused(case, "refused it"),
         Code::Blocklisted if outcome == Outcome::Unsent => refused(case, "refused us"),
         Code::Blocklisted if outcome == Outcome::Rejected => refused(case, "refused it"),
@@ -281,6 +272,19 @@ fn bounced(case: &Case<'_>) -> String {
         .as_deref()
         .map_or_else(String::new, |to| format!(" to {to}"));
     format!("{host} reports that it could not deliver it{about}: {said}")
+}
+
+fn not_forwarded(case: &Case<'_>) -> String {
+    let proves = if case.is_harmful() {
+        ": this proves none of the filters before it"
+    } else {
+        ""
+    };
+    format!(
+        "{}; that is not {}, so the mail came in and was refused on its way back{proves}",
+        bounced(case),
+        case.route.to
+    )
 }
 
 fn refused(case: &Case<'_>, did: &str) -> String {

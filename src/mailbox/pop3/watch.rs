@@ -1,13 +1,12 @@
 //! The loop around the sessions: each one deletes what is recorded, reads what is new, and leaves.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use data_encoding::HEXLOWER;
-use ring::digest::{SHA256, digest};
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
+use super::maildrop::{Maildrop, Message, Proof, fingerprint};
 use super::session::{Listed, Pop3Error, Session};
 use crate::clock::Stamp;
 use crate::config::plan::{Cleanup, Junk, Mailbox};
@@ -17,16 +16,12 @@ use crate::net::dial::seconds;
 use crate::net::tls::Tls;
 use crate::probe::facts::{Blindness, Failure, Look, Place, SeenBy, Sighting, Uid};
 use crate::probe::mail::Mail;
-use crate::probe::message::{BODY_SEARCHED, Kind, recognise};
+use crate::probe::message::{BODY_SEARCHED, Kind, Recognised, recognise};
 use crate::probe::outcome::Code;
 use crate::probe::tag::Signer;
 
-/// Sessions on our own network follow each other no faster than this.
-const FASTEST: Duration = Duration::from_millis(100);
 /// Of the newest messages so many are looked through for leftovers.
 const SWEPT: usize = 100;
-/// When probes were sent before the first session, so many of the newest messages are read.
-const READ_BACK: usize = 1000;
 /// No line of a message is longer (RFC 5321 §4.5.3.1.6), but some are.
 const LONGEST_LINE: usize = 64 * 1024;
 /// However long a server wants logins to be apart, it is asked again after this.
@@ -40,8 +35,7 @@ const FOLDER: &str = "INBOX";
 pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wires) {
     let tls = Tls::new(&mailbox.trust, None);
     let mut watcher = Watcher {
-        known: None,
-        backlog: HashSet::new(),
+        maildrop: Maildrop::default(),
         looked: None,
         login_delay: Duration::ZERO,
         sweep,
@@ -51,12 +45,14 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
         signer,
         wires,
     };
-    let mut pace = Pace::new(watcher.mailbox.poll, FASTEST, Stamp::now().mono);
+    let mut pace = Pace::of_sessions(watcher.mailbox.poll, Stamp::now().mono);
     let mut back_off = BackOff::default();
     loop {
         let begun = Stamp::now();
         pace.looked(begun.mono);
-        let pause = match watcher.session(&tls, begun, &mut pace).await {
+        let session = watcher.session(&tls, begun, &mut pace).await;
+        pace.unlocked(begun.mono, Stamp::now().mono);
+        let pause = match session {
             Ok(()) => {
                 watcher.looked = Some(begun);
                 back_off.reset();
@@ -77,7 +73,7 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
                 });
                 let mended = watcher.sweep.recall.then_some(MENDED);
                 let pause = back_off.next(&blindness).or(mended);
-                let pause = pause.map(|pause| delay.unwrap_or(pause));
+                let pause = pause.map(|pause| delay.unwrap_or(pause).max(pace.rest()));
                 watcher
                     .wires
                     .tell(&watcher.mailbox.name, Event::Blind(blindness))
@@ -88,10 +84,10 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
         let leaving = match pause {
             None => watcher.wait(&pace, begun.mono).await,
             Some(pause) => {
-                let backlog = &mut watcher.backlog;
+                let maildrop = &mut watcher.maildrop;
                 let left = watcher
                     .wires
-                    .rest(pause, |place| remember(backlog, place))
+                    .rest(pause, |place| remember(maildrop, place))
                     .await;
                 if left {
                     watcher.left_behind("it cannot be reached");
@@ -102,7 +98,8 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
         };
         if leaving {
             watcher.sweeping = watcher.sweep.is_on() && watcher.mailbox.cleanup == Cleanup::Delete;
-            if !watcher.backlog.is_empty() || watcher.sweeping {
+            if watcher.maildrop.backlog() > 0 || watcher.sweeping {
+                sleep(pace.rest()).await;
                 let last = watcher.session(&tls, Stamp::now(), &mut pace).await;
                 if let Err(blindness) = last {
                     watcher.left_behind(&blindness.failure.what);
@@ -120,9 +117,9 @@ pub async fn opens(mailbox: &Mailbox) -> Result<(), Blindness> {
     Ok(session.quit().await?)
 }
 
-fn remember(backlog: &mut HashSet<String>, place: Place) {
-    if let Uid::Pop3(uid) = place.uid {
-        backlog.insert(uid.to_string());
+fn remember(maildrop: &mut Maildrop, place: Place) {
+    if let Uid::Pop3(id) = place.uid {
+        maildrop.dispose(id);
     }
 }
 
@@ -130,10 +127,7 @@ struct Watcher {
     mailbox: Arc<Mailbox>,
     signer: Signer,
     folder: Arc<str>,
-    /// The ids of the messages that were read or were there before; `None` before the first session.
-    known: Option<HashSet<String>>,
-    /// The ids of messages that are recorded and may be deleted.
-    backlog: HashSet<String>,
+    maildrop: Maildrop,
     looked: Option<Stamp>,
     login_delay: Duration,
     sweep: Sweep,
@@ -145,7 +139,7 @@ struct Watcher {
 impl Watcher {
     /// Says that copies could not be cleaned up.
     fn left_behind(&self, why: &str) {
-        let (mailbox, copies) = (&self.mailbox.name, self.backlog.len());
+        let (mailbox, copies) = (&self.mailbox.name, self.maildrop.backlog());
         if copies > 0 && self.mailbox.cleanup == Cleanup::Delete {
             tracing::warn!(%mailbox, copies, "cannot clean up, so the copies stay: {why}");
         }
@@ -157,79 +151,136 @@ impl Watcher {
         self.login_delay = delay.unwrap_or_default().min(LONGEST_DELAY);
         let mut session = opened?;
         pace.meet(session.peer());
-        let mut messages = Vec::new();
-        for message in session.list().await? {
-            let id = self.id(&mut session, &message).await?;
-            messages.push((message, id));
-        }
-        if self.mailbox.cleanup == Cleanup::Delete {
-            for (message, _) in messages.iter().filter(|(_, id)| self.backlog.contains(id)) {
-                session.delete(message.number).await?;
+        let listed = session.list().await?;
+        let mut visit = Visit {
+            session,
+            shown: HashMap::new(),
+            deleted: HashMap::new(),
+        };
+        let mut something = false;
+        let mut unproved = BTreeSet::new();
+        let messages = loop {
+            let trusted = !self.maildrop.reuses_ids();
+            let messages = self.identify(&mut visit, &listed).await?;
+            something |= self.read_new(&mut visit, &messages, begun).await?;
+            unproved.extend(self.delete_recorded(&mut visit, &messages).await?);
+            // What was told apart by ids is told apart once more, by something better.
+            if trusted && self.maildrop.reuses_ids() {
+                continue;
             }
-        }
+            break messages;
+        };
+        unproved.retain(|id| !visit.has_deleted(id));
+        self.stays(&unproved);
         if self.sweeping {
-            self.sweep_up(&mut session, &messages).await?;
+            self.sweep_up(&mut visit, &messages).await?;
         }
-        let something = self.read_new(&mut session, &messages, begun).await?;
-        self.known = Some(messages.into_iter().map(|(_, id)| id).collect());
+        self.maildrop.leave(messages);
         pace.found(something);
         // Only a goodbye deletes: without one, the next session tries again.
-        session.quit().await?;
-        self.backlog.clear();
+        visit.session.quit().await?;
+        self.maildrop.left(&visit.deleted);
         Ok(())
     }
 
-    /// Deletes our leftovers among the newest messages.
-    async fn sweep_up(
+    /// The messages that are not deleted, with a fingerprint each where ids cannot be trusted.
+    async fn identify(
         &self,
-        session: &mut Session,
-        messages: &[(Listed, String)],
-    ) -> Result<(), Pop3Error> {
+        visit: &mut Visit,
+        listed: &[Listed],
+    ) -> Result<Vec<Message>, Pop3Error> {
+        let distrusts = self.maildrop.distrusts(listed);
+        let mut messages = Vec::new();
+        for listed in listed {
+            if visit.deleted.contains_key(&listed.number) {
+                continue;
+            }
+            let print = if distrusts || listed.uid.is_none() {
+                Some(visit.fingerprint(listed).await?)
+            } else {
+                None
+            };
+            messages.push(Message {
+                listed: listed.clone(),
+                print,
+            });
+        }
+        Ok(messages)
+    }
+
+    /// Deletes what is recorded, each message only after it has shown the recorded tag in this session. Gives the copies
+    /// whose ids now show something else.
+    async fn delete_recorded(
+        &mut self,
+        visit: &mut Visit,
+        messages: &[Message],
+    ) -> Result<Vec<Arc<str>>, Pop3Error> {
+        let mut unproved = Vec::new();
+        if self.mailbox.cleanup != Cleanup::Delete {
+            return Ok(unproved);
+        }
+        for (id, proof, here) in self.maildrop.disposable(messages) {
+            if visit.has_deleted(&id) {
+                continue;
+            }
+            let mut proved = None;
+            for Message { listed, .. } in &here {
+                let is_gone = visit.deleted.contains_key(&listed.number);
+                if !is_gone && visit.shows(listed, &proof, &self.signer).await? {
+                    proved = Some(listed.number);
+                    break;
+                }
+            }
+            match proved {
+                Some(number) => visit.delete(number, Some(id)).await?,
+                // Somebody else has deleted it.
+                None if here.is_empty() => {}
+                None => {
+                    self.maildrop.distrust();
+                    unproved.push(id);
+                }
+            }
+        }
+        Ok(unproved)
+    }
+
+    /// Logs the copies that are not deleted, because no message was proved to be one of them.
+    fn stays(&self, unproved: &BTreeSet<Arc<str>>) {
+        let mailbox = &self.mailbox.name;
+        for id in unproved {
+            tracing::warn!(%mailbox, %id, "no message with this id shows the copy's tag any more, so nothing is deleted");
+        }
+    }
+
+    /// Deletes our leftovers among the newest messages.
+    async fn sweep_up(&self, visit: &mut Visit, messages: &[Message]) -> Result<(), Pop3Error> {
         let now = Stamp::now().wall;
-        let newest = messages.iter().rev().take(SWEPT);
-        for (message, _) in newest.filter(|(_, id)| !self.backlog.contains(id)) {
-            let header = session.top(message.number).await?.unwrap_or_default();
+        for Message { listed, .. } in messages.iter().rev().take(SWEPT) {
+            if visit.deleted.contains_key(&listed.number) {
+                continue;
+            }
+            let header = visit.session.top(listed.number).await?.unwrap_or_default();
             let recognised = recognise(&header, &self.signer);
             let is_ours = recognised.kind == Kind::Copy;
             if let Some(tag) = recognised.tag.filter(|_| is_ours)
                 && self.sweep.takes(tag, &self.signer, now)
             {
-                session.delete(message.number).await?;
+                visit.delete(listed.number, None).await?;
             }
         }
         Ok(())
     }
 
-    /// What a message is known by: its unique id or, where the server has none, a digest of its header.
-    async fn id(&self, session: &mut Session, message: &Listed) -> Result<String, Pop3Error> {
-        if let Some(uid) = &message.uid {
-            return Ok(uid.clone());
-        }
-        let header = match session.top(message.number).await? {
-            Some(header) => header,
-            None if fits(message) => session.retrieve(message.number, BODY_SEARCHED * 2).await?,
-            None => message.size.to_string().into_bytes(),
-        };
-        Ok(HEXLOWER.encode(digest(&SHA256, &header).as_ref()))
-    }
-
     async fn read_new(
-        &self,
-        session: &mut Session,
-        messages: &[(Listed, String)],
+        &mut self,
+        visit: &mut Visit,
+        messages: &[Message],
         begun: Stamp,
     ) -> Result<bool, Pop3Error> {
         let is_awaited = self.wires.interest.borrow().oldest.is_some() || self.sweep.recall;
-        let skipped = match (&self.known, is_awaited) {
-            (Some(_), _) => 0,
-            (None, true) => messages.len().saturating_sub(READ_BACK),
-            (None, false) => messages.len(),
-        };
-        let is_known = |id: &String| self.known.as_ref().is_some_and(|known| known.contains(id));
-        let is_new = |id: &String| !is_known(id) && !self.backlog.contains(id);
         let mut something = false;
-        for (message, id) in messages.iter().skip(skipped).filter(|(_, id)| is_new(id)) {
-            if let Some(sighting) = self.read(session, message, id, begun).await? {
+        for message in self.maildrop.unread(messages, is_awaited) {
+            if let Some(sighting) = self.read(visit, message, begun).await? {
                 something = true;
                 self.wires.sighted(&self.mailbox.name, vec![sighting]).await;
             }
@@ -239,13 +290,13 @@ impl Watcher {
 
     /// Reads one new message, its header first where the server can give it alone.
     async fn read(
-        &self,
-        session: &mut Session,
-        message: &Listed,
-        id: &str,
+        &mut self,
+        visit: &mut Visit,
+        message: &Message,
         begun: Stamp,
     ) -> Result<Option<Sighting>, Pop3Error> {
-        let header = session.top(message.number).await?;
+        let Listed { number, size, .. } = message.listed;
+        let header = visit.session.top(number).await?;
         let seen = Stamp::now();
         let tagged = header.is_some_and(|header| recognise(&header, &self.signer).tag.is_some());
         // A stranger's large message is not read; a copy of ours is, however much was added to it on the way.
@@ -254,14 +305,18 @@ impl Watcher {
         } else {
             BODY_SEARCHED * 2
         };
-        if !tagged && !fits(message) {
+        if !tagged && !fits(&message.listed) {
+            self.maildrop.saw(message, &[], None);
             return Ok(None);
         }
-        let raw = session.retrieve(message.number, most).await?;
+        let raw = visit.session.retrieve(number, most).await?;
         // One line more would not have been kept.
         let whole = raw.len() + LONGEST_LINE < most;
         let recognised = recognise(&raw, &self.signer);
-        let Some(tag) = recognised.tag.filter(|_| recognised.kind != Kind::Reply) else {
+        let proof = proof(&recognised);
+        let id = self.maildrop.saw(message, &raw, proof.as_ref());
+        visit.shown.insert(number, proof);
+        let Some((id, tag)) = id.zip(recognised.tag) else {
             return Ok(None);
         };
         Ok(Some(Sighting {
@@ -269,7 +324,7 @@ impl Watcher {
                 mailbox: self.mailbox.name.clone(),
                 folder: Arc::clone(&self.folder),
                 junk: false,
-                uid: Uid::Pop3(id.into()),
+                uid: Uid::Pop3(id),
                 tag,
             },
             seen: if tagged { seen } else { Stamp::now() },
@@ -279,7 +334,7 @@ impl Watcher {
                 .filter(|before| begun.since(*before) > Duration::ZERO),
             // POP3 tells no time of arrival; the server that filed the message has written its own.
             delivered_at: Mail::parse(&raw).and_then(|mail| mail.received_at()),
-            size: message.size,
+            size,
             recognised,
             raw: raw.into(),
             whole,
@@ -303,12 +358,15 @@ impl Watcher {
             }
             // Where nothing is awaited, what is recorded is cleaned up all the same, and what comes late is found.
             let next = next.or_else(|| {
-                let calm = if self.backlog.is_empty() {
+                let calm = if self.maildrop.backlog() == 0 {
                     CALM.max(self.mailbox.poll)
                 } else {
                     self.mailbox.poll
                 };
-                self.sweep.recall.then(|| (last + calm).max(earliest))
+                let rested = pace.rested().unwrap_or(last);
+                self.sweep
+                    .recall
+                    .then(|| (last + calm).max(earliest).max(rested))
             });
             let until = next.unwrap_or_else(|| Stamp::now().mono + self.mailbox.poll);
             tokio::select! {
@@ -318,7 +376,7 @@ impl Watcher {
                     }
                 }
                 place = self.wires.dispose.recv() => match place {
-                    Some(place) => remember(&mut self.backlog, place),
+                    Some(place) => remember(&mut self.maildrop, place),
                     None => return true,
                 },
                 Ok(()) = self.wires.interest.changed() => {}
@@ -340,6 +398,78 @@ fn too_soon(delay: Duration) -> Blindness {
         },
         is_final: false,
     }
+}
+
+/// An open session, and what has come of it so far.
+struct Visit {
+    session: Session,
+    /// What messages have shown in this session, by their numbers.
+    shown: HashMap<u32, Option<Proof>>,
+    /// The messages to be deleted at QUIT, by their numbers, with the copies that they are.
+    deleted: HashMap<u32, Option<Arc<str>>>,
+}
+
+impl Visit {
+    /// Whether a message shows this: in its header or, where that does not tell, in as much as is searched for tags.
+    async fn shows(
+        &mut self,
+        message: &Listed,
+        wanted: &Proof,
+        signer: &Signer,
+    ) -> Result<bool, Pop3Error> {
+        let number = message.number;
+        if !self.shown.contains_key(&number) {
+            let header = self.session.top(number).await?;
+            let shown = header.and_then(|header| proof(&recognise(&header, signer)));
+            if shown.as_ref() == Some(wanted) || !fits(message) {
+                return Ok(shown.as_ref() == Some(wanted));
+            }
+            let raw = match self.session.retrieve(number, BODY_SEARCHED * 2).await {
+                Err(Pop3Error::Refused { .. }) => Vec::new(),
+                raw => raw?,
+            };
+            self.shown.insert(number, proof(&recognise(&raw, signer)));
+        }
+        Ok(self.shown.get(&number).and_then(Option::as_ref) == Some(wanted))
+    }
+
+    fn has_deleted(&self, copy: &Arc<str>) -> bool {
+        self.deleted.values().flatten().any(|gone| gone == copy)
+    }
+
+    /// Marks a message for deletion. One that the server refuses to delete stays.
+    async fn delete(&mut self, number: u32, copy: Option<Arc<str>>) -> Result<(), Pop3Error> {
+        match self.session.delete(number).await {
+            Err(error @ Pop3Error::Refused { .. }) => {
+                tracing::warn!("cannot clean up, so the copy stays: {error}");
+            }
+            deleted => {
+                deleted?;
+                self.deleted.insert(number, copy);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a message is known by where its id is none: a digest of its header.
+    async fn fingerprint(&mut self, message: &Listed) -> Result<String, Pop3Error> {
+        match self.session.top(message.number).await? {
+            Some(header) => Ok(fingerprint(&header)),
+            None if fits(message) => {
+                let most = BODY_SEARCHED * 2;
+                let raw = self.session.retrieve(message.number, most).await?;
+                Ok(fingerprint(&raw))
+            }
+            None => Ok(message.size.to_string()),
+        }
+    }
+}
+
+/// What a message shows of itself, if it is one of ours.
+fn proof(recognised: &Recognised) -> Option<Proof> {
+    let tag = recognised.tag?;
+    let kind = recognised.kind;
+    (kind != Kind::Reply).then_some(Proof { tag, kind })
 }
 
 fn fits(message: &Listed) -> bool {

@@ -286,10 +286,10 @@ fn kind(header: &str, body: &str) -> Kind {
 /// A body of this type with these parts.
 fn parts(kind: &str, parts: &[(&str, &str)]) -> (String, String) {
     let header = format!("MIME-Version: 1.0\r\nContent-Type: {kind}; boundary=b");
-    let body = parts
-        .iter()
-        .map(|(kind, body)| format!("--b\r\nContent-Type: {kind}\r\n\r\n{body}\r\n"))
-        .collect::<String>();
+    let mut body = String::new();
+    for (kind, part) in parts {
+        body += &format!("--b\r\nContent-Type: {kind}\r\n\r\n{part}\r\n");
+    }
     (header, body + "--b--\r\n")
 }
 
