@@ -288,7 +288,7 @@ fn parts(kind: &str, parts: &[(&str, &str)]) -> (String, String) {
     let header = format!("MIME-Version: 1.0\r\nContent-Type: {kind}; boundary=b");
     let mut body = String::new();
     for (kind, part) in parts {
-        body += &format!("--b\r\nContent-Type: {kind}\r\n\r\n{part}\r\n");
+        body.extend(["--b\r\nContent-Type: ", kind, "\r\n\r\n", part, "\r\n"]);
     }
     (header, body + "--b--\r\n")
 }
