@@ -159,7 +159,8 @@ fn a_tag_that_only_the_text_carries_is_shown_again_before_clean_up() {
     let quirks = Quirks {
         take: |state, message| {
             let (header, text) = message.split_once("\r\n\r\n").unwrap();
-            let kept = |line: &&str| line.starts_with("Content-") || line.starts_with("MIME-");
+            let fields = ["From:", "Content-", "MIME-"];
+            let kept = |line: &&str| fields.iter().any(|field| line.starts_with(field));
             let kept: Vec<_> = header.lines().filter(kept).collect();
             let bare = format!("{}\r\n\r\n{text}", kept.join("\r\n"));
             state.inbox().put(Message::new(&bare));
