@@ -92,6 +92,8 @@ pub(super) enum Next {
     Retry(Instant),
     /// Try the other address.
     Turn(Instant),
+    /// Try the same address without STARTTLS.
+    InClear(Instant),
     Settle,
 }
 
@@ -128,6 +130,10 @@ impl Flight {
         let until = first.started.mono + self.route.defer_for;
         if last.never_met() && last.other.is_some() && !self.pinned && !self.turned {
             return Next::Turn(now.mono);
+        }
+        let tried_clear = self.submission.as_ref().is_some_and(|it| it.in_clear);
+        if last.may_go_clear && !tried_clear {
+            return Next::InClear(now.mono);
         }
         if gone_stale && now.mono < until {
             return Next::Retry(now.mono);

@@ -207,6 +207,7 @@ impl Flight {
                         envelope_id: flight.tag.to_string(),
                         address,
                         pinned: flight.pinned,
+                        in_clear: false,
                         transcript: false,
                     })
                 });
@@ -239,6 +240,7 @@ impl Flight {
             kept: false,
             address: None,
             other: None,
+            may_go_clear: false,
             tls: None,
             vantage: Vantage::Public,
             steps: Vec::new(),

@@ -293,6 +293,15 @@ impl Ledger {
                 flight.timer = Some(at);
                 self.timers.insert((at, id));
             }
+            Next::InClear(at) => {
+                if let Some(submission) = &mut flight.submission {
+                    submission.address = flight.attempts.last().and_then(|attempt| attempt.address);
+                    submission.in_clear = true;
+                }
+                flight.stage = Stage::Deferred(at);
+                flight.timer = Some(at);
+                self.timers.insert((at, id));
+            }
             Next::Retry(at) => {
                 if let Some(submission) = &mut flight.submission {
                     submission.address = flight.attempts.last().and_then(|attempt| attempt.address);

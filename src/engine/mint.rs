@@ -97,6 +97,7 @@ impl Mint {
                 envelope_id: tag.to_string(),
                 address: pending.address,
                 pinned: pending.address.is_some(),
+                in_clear: false,
                 transcript,
             },
             due,

@@ -102,6 +102,12 @@ impl Case<'_> {
             })
     }
 
+    /// The attempt at which STARTTLS failed, where the message then went in the clear.
+    pub fn went_clear(&self) -> Option<&Attempt> {
+        self.handed_over().filter(|attempt| attempt.tls.is_none())?;
+        self.attempts.iter().find(|attempt| attempt.may_go_clear)
+    }
+
     /// Whether an attempt came to MAIL and was put off.
     fn was_deferred(&self) -> bool {
         self.attempts.iter().any(Attempt::is_deferral)
@@ -259,6 +265,8 @@ fn harmless(case: &Case<'_>, outcome: Outcome, code: Code) -> (Verdict, Code) {
         (Verdict::Fail, Code::Authentication)
     } else if slow && has_copy {
         (Verdict::Warn, Code::Slow)
+    } else if has_copy && case.went_clear().is_some() {
+        (Verdict::Warn, Code::TlsFailed)
     } else if case.copies.len() > 1 {
         (Verdict::Warn, Code::Duplicate)
     } else {

@@ -192,6 +192,12 @@ pub fn wants_certificate(error: &io::Error) -> bool {
 /// What a failed handshake means, and what to do.
 pub fn explain(error: &io::Error) -> (String, &'static str) {
     let inner = error.get_ref();
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return (
+            "the peer closed the connection during the handshake".into(),
+            "the peer may not speak TLS on this port; its log says why it hung up",
+        );
+    }
     match inner.and_then(|inner| inner.downcast_ref::<RustlsError>()) {
         Some(error) => described(error),
         None => (

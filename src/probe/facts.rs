@@ -142,6 +142,9 @@ pub struct Attempt {
     pub address: Option<SocketAddr>,
     /// Another address behind the same name, to be tried where this one cannot be reached.
     pub other: Option<SocketAddr>,
+    /// Whether STARTTLS failed and the config lets the message go in the clear: TLS was opportunistic.
+    #[serde(default)]
+    pub may_go_clear: bool,
     /// The protocol version of the TLS session, if there was one.
     pub tls: Option<Cow<'static, str>>,
     /// Authenticated, local or public.

@@ -51,6 +51,7 @@ impl Submitter {
         let Submission {
             address: wanted,
             pinned,
+            in_clear,
             transcript,
             ..
         } = *submission;
@@ -60,7 +61,11 @@ impl Submitter {
             host: met.host,
             port: self.gateway.endpoint.port,
         };
-        let (mut conversation, can) = self.secure(endpoint, conversation, can, trip).await?;
+        let (mut conversation, can) = if in_clear {
+            (conversation, can)
+        } else {
+            self.secure(endpoint, conversation, can, trip).await?
+        };
         let login = self.log_in(&mut conversation, can, trip).await;
         match login {
             Ok(authenticated) => Ok(Session {
@@ -230,7 +235,9 @@ impl Submitter {
         trip.make_ready(&self.tls);
         let reply = conversation.command(Starttls, *timeout).await;
         trip.hear(&reply);
+        let is_optional = *security == Security::Opportunistic;
         if let Err(end) = self.positive(Phase::Starttls, reply) {
+            trip.may_go_clear = is_optional;
             trip.mark(Phase::Starttls);
             trip.transcript.append(&mut conversation.take_transcript());
             return Err(end);
@@ -238,9 +245,9 @@ impl Submitter {
         let broken = |failure| End::Broken(Phase::Starttls, failure);
         let secured = match conversation.into_stream() {
             Ok((Stream::Plain(tcp), transcript)) => {
-                dial::secure(&self.tls, endpoint, tcp, *timeout)
-                    .await
-                    .map(|stream| (stream, transcript))
+                let secured = dial::secure(&self.tls, endpoint, tcp, *timeout).await;
+                trip.may_go_clear = is_optional && secured.is_err();
+                secured.map(|stream| (stream, transcript))
             }
             Ok((tls @ Stream::Tls(_), transcript)) => Ok((tls, transcript)),
             Err(unasked) => Err(self.failure(Phase::Starttls, &unasked)),

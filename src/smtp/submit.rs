@@ -39,6 +39,8 @@ pub struct Submission {
     pub address: Option<SocketAddr>,
     /// Whether only that address will do, though the look-up may not name it any more.
     pub pinned: bool,
+    /// Whether STARTTLS is left out, because it failed before where TLS is opportunistic.
+    pub in_clear: bool,
     /// Whether both sides' lines are kept.
     pub transcript: bool,
 }
@@ -120,7 +122,8 @@ impl Submitter {
             Err(end) => end,
         };
         let usable = match &end {
-            _ if session.messages >= MOST_MESSAGES => {
+            // The next message tries TLS again.
+            _ if submission.in_clear || session.messages >= MOST_MESSAGES => {
                 session.goodbye().await;
                 false
             }

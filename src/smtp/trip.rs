@@ -20,6 +20,7 @@ pub(super) struct Trip {
     pub(super) kept: bool,
     pub(super) address: Option<SocketAddr>,
     pub(super) other: Option<SocketAddr>,
+    pub(super) may_go_clear: bool,
     pub(super) tls: Option<&'static str>,
     pub(super) authenticated: bool,
     pub(super) steps: Vec<Step>,
@@ -41,6 +42,7 @@ impl Trip {
             kept,
             address: None,
             other: None,
+            may_go_clear: false,
             tls: None,
             authenticated: false,
             steps: Vec::new(),
@@ -127,6 +129,7 @@ impl Trip {
             kept: self.kept,
             address: self.address,
             other: self.other,
+            may_go_clear: self.may_go_clear,
             tls: self.tls.map(Into::into),
             vantage: match (self.authenticated, is_local) {
                 (true, _) => Vantage::Authenticated,

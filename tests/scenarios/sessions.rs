@@ -142,6 +142,7 @@ fn a_message_full_of_dots_arrives_byte_for_byte() {
         envelope_id: "none".into(),
         address: None,
         pinned: false,
+        in_clear: false,
         transcript: false,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

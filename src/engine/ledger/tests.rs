@@ -107,6 +107,7 @@ impl World {
                 envelope_id: tag.to_string(),
                 address: None,
                 pinned: false,
+                in_clear: false,
                 transcript: false,
             },
             due: self.start,
@@ -122,6 +123,7 @@ impl World {
             kept: false,
             address: Some(SocketAddr::from(([192, 0, 2, 1], 25))),
             other: None,
+            may_go_clear: false,
             tls: None,
             vantage: Vantage::Public,
             steps: vec![Step {

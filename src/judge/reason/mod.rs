@@ -110,11 +110,25 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement, way: &str) -> String
         | Code::AuthUnavailable
         | Code::TooLarge
         | Code::NotOffered
-        | Code::Secret => match case.close {
-            Close::Blind(_) if outcome == Outcome::Unseen => unseen(case),
+        | Code::Secret => match (case.close, case.went_clear()) {
+            (Close::Blind(_), _) if outcome == Outcome::Unseen => unseen(case),
+            (_, Some(attempt)) => in_clear(case, attempt),
             _ => not_handed_over(case),
         },
     }
+}
+
+/// A message that came through in the clear, because TLS failed.
+fn in_clear(case: &Case<'_>, attempt: &Attempt) -> String {
+    let why = match &attempt.end {
+        End::Broken(_, failure) => with_remedy(&failure.what, failure.remedy),
+        End::Refused(_, reply) => format!("STARTTLS was answered with {}", shown(reply)),
+        End::Accepted(_) | End::ReplyLost(_) | End::Awaited | End::Cut => String::new(),
+    };
+    format!(
+        "came back after {}, but went in the clear, because TLS failed: {why}",
+        took(case)
+    )
 }
 
 fn not_handed_over(case: &Case<'_>) -> String {
@@ -351,6 +365,10 @@ pub(super) fn remedy(phase: Phase, reply: &Reply) -> &'static str {
     let words = reply.text().to_ascii_lowercase();
     let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
     match (phase, reply.code, reply.enhanced().as_deref()) {
+        (_, 421, _) if !says(&["rate", "throttl", "too many", "too much", "limit", "busy"]) => {
+            "the gateway ends the session: it may be shutting down or overloaded; its log says why"
+        }
+        (Phase::Auth, 400..500, _) => "the gateway cannot check logins now: its log says why",
         (Phase::Auth, _, _) | (_, _, Some("5.7.8" | "5.7.9")) => {
             "check username and password, and that this login may send"
         }
@@ -373,7 +391,23 @@ pub(super) fn remedy(phase: Phase, reply: &Reply) -> &'static str {
         (_, 400..500, _) if says(&["rate", "throttl", "too many", "too much", "limit", "busy"]) => {
             "the gateway throttles: send less often (`rate`, `connections`), or ask for a higher limit"
         }
-        (Phase::Mail, _, _) | (_, _, Some("5.1.7" | "5.1.8")) => {
+        (Phase::Mail, 500..=504, _) | (_, _, Some("5.5.0" | "5.5.1" | "5.5.2" | "5.5.4")) => {
+            "the gateway does not understand the command: `--transcript` shows the session"
+        }
+        (_, _, Some("5.7.3" | "5.7.0" | "5.5.3")) | (_, 530, _)
+            if says(&["authenticat", "log in", "login"]) =>
+        {
+            "the gateway wants a login first: set `username` and `password`"
+        }
+        (_, _, Some("5.7.10")) => "the gateway wants TLS first: set `tls = \"starttls\"`",
+        (_, _, Some("5.7.23")) => {
+            "SPF does not allow this host to send for `from`: send from another address, or add the host"
+        }
+        (_, _, Some("5.7.25")) => "the address this host sends from has no name in reverse DNS",
+        (_, _, Some("4.3.0" | "4.3.1" | "4.3.2" | "5.3.0" | "5.3.1" | "5.3.2")) => {
+            "the gateway itself has a problem, such as a full disk: its log says which"
+        }
+        (Phase::Mail, 500.., _) | (_, _, Some("5.1.7" | "5.1.8" | "4.1.8")) => {
             "the gateway refuses the sender: check `from`, and that this host or login may send as it"
         }
         (_, _, Some("5.1.1" | "5.1.2" | "5.1.3" | "5.1.10"))

@@ -150,6 +150,7 @@ impl Story {
                 kept: false,
                 address: Some(SocketAddr::from(([192, 0, 2, 1], 25))),
                 other: None,
+                may_go_clear: false,
                 tls: None,
                 vantage: Vantage::Public,
                 steps: Vec::new(),

@@ -72,6 +72,7 @@ fn said_of(
         kept: true,
         address: None,
         other: None,
+        may_go_clear: false,
         tls: None,
         vantage: Vantage::Public,
         steps: vec![Step {

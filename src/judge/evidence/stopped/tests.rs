@@ -100,6 +100,7 @@ fn stopped(
             kept: false,
             address: Some(SocketAddr::from(([192, 0, 2, 1], 25))),
             other: None,
+            may_go_clear: false,
             tls: None,
             vantage: Vantage::Public,
             steps: Vec::new(),
