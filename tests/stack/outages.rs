@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::check::reason_says;
+use crate::imap::Imap;
 use crate::proxy::{Answer, Proxy};
 use crate::servers::{own, shared};
 
@@ -85,10 +86,23 @@ fn a_folder_made_anew_is_read_from_its_begin() {
     stack.imap().delete("Lists");
     stack.imap().create("Lists");
     let mut imap = stack.imap();
-    let other = imap.append("Lists", b"Subject: new\r\n\r\nnew\r\n");
+    imap.append("Lists", b"Subject: new\r\n\r\nnew\r\n");
     imap.append("Lists", &message);
     running.finish().is(0, "delivered", "ok");
-    assert_eq!(imap.contents("Lists"), [(other, Vec::new())].into());
+    only_foreign(stack.imap(), "Lists", "Subject: new");
+}
+
+/// The folder holds one message, with this line and without a flag. Its UID does not tell: Dovecot numbers messages again
+/// where a session with the old folder writes the new one's list of UIDs.
+fn only_foreign(mut imap: Imap, folder: &str, line: &str) {
+    let left = imap.contents(folder);
+    assert_eq!(left.len(), 1, "{left:?}");
+    for (uid, flags) in left {
+        let message = imap.message(folder, uid);
+        let message = String::from_utf8_lossy(&message);
+        assert!(message.contains(line), "{message}");
+        assert_eq!(flags, Vec::<String>::new(), "{message}");
+    }
 }
 
 #[test]
@@ -151,9 +165,9 @@ fn what_waited_to_be_cleaned_up_is_not_looked_for_in_a_folder_made_anew() {
     let check = stack.check().smtp_through(&smtp).imap_through(&imap);
     let check = check.to("drop@example.test").mailbox("folders", ["Lists"]);
     let running = check.with("--linger 3s").start();
-    let uid = stack.imap().append("Lists", &smtp.accepted_message());
+    stack.imap().append("Lists", &smtp.accepted_message());
     running.finish().is(0, "delivered", "ok");
-    assert_eq!(stack.imap().contents("Lists"), [(uid, Vec::new())].into());
+    only_foreign(stack.imap(), "Lists", "Subject: not ours");
 }
 
 #[test]
