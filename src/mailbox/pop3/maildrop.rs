@@ -14,9 +14,9 @@ use super::session::Listed;
 use crate::probe::message::Kind;
 use crate::probe::tag::Tag;
 
-/// When probes were sent before the first session, so many of the newest messages are read.
+/// Maximum number of messages that the first session reads where probes were sent before it.
 const READ_BACK: usize = 1000;
-/// The ids of so many deleted messages are remembered, to notice when one is given to another message.
+/// Maximum number of deleted copies whose ids are remembered, to notice that one is given to another message.
 const REMEMBERED: usize = 1000;
 /// Fields that servers change while a message lies in the mailbox.
 const VOLATILE: &[&str] = &[
@@ -87,6 +87,17 @@ struct Copy {
     is_here: bool,
 }
 
+impl Copy {
+    fn keys(&self) -> impl Iterator<Item = Key<'_>> {
+        std::iter::once(Key::Print(&self.print)).chain(self.message.id())
+    }
+
+    fn may_be(&self, message: &Message) -> bool {
+        let key = message.key();
+        self.keys().any(|known| Some(known) == key)
+    }
+}
+
 /// What is known of a maildrop.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Maildrop {
@@ -95,7 +106,8 @@ pub(super) struct Maildrop {
     copies: Vec<Copy>,
     /// The ids of copies that are recorded and may be deleted.
     backlog: HashSet<Arc<str>>,
-    deleted: VecDeque<(String, Tag)>,
+    /// The copies that were deleted last.
+    deleted: VecDeque<Copy>,
     reuses_ids: bool,
 }
 
@@ -117,11 +129,32 @@ impl Maildrop {
 
     /// Whether ids must not be trusted: the server reuses them, or each is the message's number. Once a message was
     /// deleted, numbers have no gap, and real ids have one.
-    pub(super) fn distrusts(&self, listed: &[Listed]) -> bool {
+    pub(super) fn distrusts(&mut self, listed: &[Listed]) -> bool {
+        let deleted: HashSet<_> = self
+            .deleted
+            .iter()
+            .filter_map(|copy| copy.message.listed.uid.as_deref())
+            .collect();
+        let known = self.known.iter().flatten();
+        let known = known.filter_map(|message| {
+            let uid = message.listed.uid.as_deref()?;
+            Some((uid, message.listed.size))
+        });
+        let sizes: HashSet<_> = known.collect();
+        let uids: HashSet<_> = sizes.iter().map(|(uid, _)| *uid).collect();
+        // A deleted message that is back, or one of another size, is likely to be another.
+        let is_reused = |message: &Listed| {
+            message.uid.as_deref().is_some_and(|uid| {
+                let has_changed = uids.contains(uid) && !sizes.contains(&(uid, message.size));
+                deleted.contains(uid) || has_changed
+            })
+        };
         let is_number = |message: &Listed| {
             let uid = message.uid.as_deref();
             uid.is_some_and(|uid| uid.parse() == Ok(message.number))
         };
+        let reuses_ids = listed.iter().any(is_reused);
+        self.reuses_ids |= reuses_ids;
         self.reuses_ids || listed.iter().all(is_number)
     }
 
@@ -149,8 +182,11 @@ impl Maildrop {
             .iter()
             .partition(|message| count(&now, message) <= count(&before, message));
         let read: HashSet<_> = read.iter().filter_map(|message| message.key()).collect();
+        let has_prints = messages.iter().any(|message| message.print.is_some());
         for copy in &mut self.copies {
-            copy.is_here = copy.message.keys().any(|key| read.contains(&key));
+            let id = copy.message.id().filter(|_| !has_prints);
+            let print = Key::Print(&copy.print);
+            copy.is_here = read.contains(&print) || id.is_some_and(|id| read.contains(&id));
         }
         unread
     }
@@ -164,10 +200,6 @@ impl Maildrop {
         proof: Option<&Proof>,
     ) -> Option<Arc<str>> {
         let uid = message.listed.uid.as_deref();
-        let was_deleted = self.deleted.iter().find(|(id, _)| Some(id.as_str()) == uid);
-        // A message that comes back shows the tag it had.
-        self.reuses_ids |=
-            was_deleted.is_some_and(|(_, tag)| proof.is_none_or(|proof| proof.tag != *tag));
         let proof = proof?;
         let print = fingerprint(header);
         let moved = self
@@ -179,6 +211,20 @@ impl Maildrop {
             copy.message = message.clone();
             copy.is_here = true;
             return Some(Arc::clone(&copy.id));
+        }
+        // The server did not delete it, whatever it said.
+        let is_back = |copy: &&Copy| {
+            let is_same = copy.proof == *proof && copy.print == print;
+            is_same && copy.message.listed.uid.as_deref() == uid
+        };
+        if let Some(copy) = self.deleted.iter().find(is_back).cloned() {
+            let id = Arc::clone(&copy.id);
+            self.copies.push(Copy {
+                message: message.clone(),
+                is_here: true,
+                ..copy
+            });
+            return Some(id);
         }
         let base = message.print.as_deref().or(uid).unwrap_or(&print);
         let is_free = |id: &String| self.copies.iter().all(|copy| *copy.id != **id);
@@ -200,16 +246,11 @@ impl Maildrop {
         &self,
         messages: &'m [Message],
     ) -> Vec<(Arc<str>, Proof, Vec<&'m Message>)> {
-        let is = |copy: &Copy, message: &Message| {
-            message
-                .key()
-                .is_some_and(|key| copy.message.keys().any(|known| known == key))
-        };
         self.copies
             .iter()
             .filter(|copy| self.backlog.contains(&copy.id))
             .map(|copy| {
-                let here = messages.iter().filter(|message| is(copy, message));
+                let here = messages.iter().filter(|message| copy.may_be(message));
                 (Arc::clone(&copy.id), copy.proof.clone(), here.collect())
             })
             .collect()
@@ -225,7 +266,7 @@ impl Maildrop {
         {
             let here: HashSet<_> = messages.iter().filter_map(Message::key).collect();
             self.copies
-                .retain(|copy| copy.message.keys().any(|key| here.contains(&key)));
+                .retain(|copy| copy.keys().any(|key| here.contains(&key)));
         }
         self.known = Some(messages);
     }
@@ -239,10 +280,8 @@ impl Maildrop {
             .partition(|copy| ids.contains(&copy.id));
         self.copies = here;
         let gone: Vec<Copy> = gone;
-        let uids = gone
-            .into_iter()
-            .filter_map(|copy| Some((copy.message.listed.uid?, copy.proof.tag)));
-        self.deleted.extend(uids);
+        self.deleted.retain(|copy| !ids.contains(&copy.id));
+        self.deleted.extend(gone);
         let most = self.deleted.len().saturating_sub(REMEMBERED);
         self.deleted.drain(..most);
         if let Some(known) = &mut self.known {

@@ -22,6 +22,9 @@ use crate::probe::tag::Signer;
 
 /// Of the newest messages so many are looked through for leftovers.
 const SWEPT: usize = 100;
+/// Maximum number of messages that are told apart by their headers in spite of their ids. What arrives comes last, and an
+/// older message whose id has changed is read again.
+const FINGERPRINTED: usize = 200;
 /// No line of a message is longer (RFC 5321 §4.5.3.1.6), but some are.
 const LONGEST_LINE: usize = 64 * 1024;
 /// However long a server wants logins to be apart, it is asked again after this.
@@ -160,8 +163,8 @@ impl Watcher {
         let mut something = false;
         let mut unproved = BTreeSet::new();
         let messages = loop {
-            let trusted = !self.maildrop.reuses_ids();
             let messages = self.identify(&mut visit, &listed).await?;
+            let trusted = !self.maildrop.reuses_ids();
             something |= self.read_new(&mut visit, &messages, begun).await?;
             unproved.extend(self.delete_recorded(&mut visit, &messages).await?);
             // What was told apart by ids is told apart once more, by something better.
@@ -183,19 +186,20 @@ impl Watcher {
         Ok(())
     }
 
-    /// The messages that are not deleted, with a fingerprint each where ids cannot be trusted.
+    /// The messages that are not deleted. Where ids cannot be trusted, the newest have a fingerprint each.
     async fn identify(
-        &self,
+        &mut self,
         visit: &mut Visit,
         listed: &[Listed],
     ) -> Result<Vec<Message>, Pop3Error> {
         let distrusts = self.maildrop.distrusts(listed);
+        let newest = listed.len().saturating_sub(FINGERPRINTED);
         let mut messages = Vec::new();
-        for listed in listed {
+        for (index, listed) in listed.iter().enumerate() {
             if visit.deleted.contains_key(&listed.number) {
                 continue;
             }
-            let print = if distrusts || listed.uid.is_none() {
+            let print = if listed.uid.is_none() || distrusts && index >= newest {
                 Some(visit.fingerprint(listed).await?)
             } else {
                 None
