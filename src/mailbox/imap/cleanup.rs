@@ -31,7 +31,7 @@ pub(super) async fn clean_up(
 }
 
 /// Why copies stay in the folder though they were cleaned up.
-fn remainder(session: &Session, cleanup: &Cleanup) -> Option<String> {
+pub(super) fn remainder(session: &Session, cleanup: &Cleanup) -> Option<String> {
     if session.can.uidplus {
         return None;
     }

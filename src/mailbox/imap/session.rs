@@ -134,7 +134,7 @@ pub struct Abilities {
     pub list_special_use: bool,
 }
 
-/// A session, which [`open`](super::open::open) authenticates.
+/// A session, which `open` authenticates.
 #[derive(Debug)]
 pub struct Session {
     pub(super) inner: Client<Guard<Stream>>,

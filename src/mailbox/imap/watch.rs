@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::sleep_until;
 
-use super::cleanup::clean_up;
+use super::cleanup::{clean_up, remainder};
 use super::folder::{self, Folder};
 use super::open::open;
 use super::session::{ImapError, Session};
@@ -89,7 +89,10 @@ pub async fn opens(mailbox: &Mailbox) -> Result<(), Blindness> {
         selected.map_err(|error| missing_folder(&folder, &error))?;
     }
     let (_, unopened) = open_junk(&mut session, mailbox).await?;
-    for why in unopened {
+    for why in unopened
+        .into_iter()
+        .chain(remainder(&session, &mailbox.cleanup))
+    {
         tracing::warn!(mailbox = %mailbox.name, "{why}");
     }
     session.log_out().await;
