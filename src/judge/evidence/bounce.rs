@@ -156,14 +156,11 @@ fn action_of(status: &str) -> &'static str {
 /// A notice in words alone. Where neither its sender nor the mail in it shows that a mail system wrote it, both a refusal
 /// and the words must stand in it: people, and programs that answer for them, write of failures, too.
 fn free_form(mail: &Mail<'_>, text: &str, is_report: bool) -> Option<Bounce> {
-    let from = mail.field("From").unwrap_or_default().to_lowercase();
     let failed_recipients = mail.field("X-Failed-Recipients").map(printable);
-    let is_from_system = is_report
-        || failed_recipients.is_some()
-        || from.contains("<>")
-        || ["mailer-daemon", "postmaster", "mail delivery"]
-            .iter()
-            .any(|daemon| from.contains(daemon));
+    let is_from_system = is_report || failed_recipients.is_some() || mail.is_from_daemon();
+    // Out-of-office answers have an empty sender as well; Exchange's name themselves by this field alone.
+    let is_answer = mail.is_automatic_answer() || mail.field("X-Auto-Response-Suppress").is_some();
+    let is_notice = mail.has_null_sender() && !is_answer;
     let subject = mail.subject().unwrap_or_default().to_lowercase();
     let about = text.to_lowercase();
     let diagnostic = said(text);
@@ -173,7 +170,8 @@ fn free_form(mail: &Mail<'_>, text: &str, is_report: bool) -> Option<Bounce> {
     let has_words = says_failed(&subject) || says_failed(&about);
     let action = if says_delayed(&subject) || says_delayed(&about) {
         "delayed"
-    } else if is_from_system && (has_words || is_refusal || failed_recipients.is_some())
+    } else if (is_from_system || is_notice)
+        && (has_words || is_refusal || failed_recipients.is_some())
         || has_words && is_refusal
     {
         "failed"
@@ -411,11 +409,21 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_sender_makes_a_refusal_a_notice() {
+        let raw = b"Return-Path: <>\r\nFrom: sysadmin@example.com\r\nSubject: Ilmoitus\r\n\r\n\
+            <echo@example.com>:\r\n550 5.1.1 ei ole\r\n";
+        let bounce = bounce(raw).unwrap();
+        assert_eq!(bounce.action, "failed");
+        assert_eq!(bounce.recipient.as_deref(), Some("echo@example.com"));
+    }
+
+    #[test]
     fn what_people_and_their_programs_write_is_no_bounce() {
         for raw in [
             "From: a@example.com\r\nSubject: Re: hello\r\n\r\nYour mail could not be delivered, I read.\r\n",
             "Return-Path: <>\r\nFrom: a@example.com\r\nAuto-Submitted: auto-replied\r\n\r\nI left. This was not delivered to anybody.\r\n",
             "From: a@example.com\r\nSubject: numbers\r\n\r\n550 of them\r\n",
+            "Return-Path: <>\r\nFrom: a@example.com\r\nX-Auto-Response-Suppress: All\r\n\r\nShe left. This was not delivered.\r\n",
         ] {
             assert_eq!(bounce(raw.as_bytes()), None, "{raw}");
         }
