@@ -3,16 +3,20 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use data_encoding::BASE64;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 /// A signing key with fewer characters could be guessed.
 pub const LEAST_KEY: usize = 16;
+/// A secret's command may print this many bytes; a token of OAuth has a few thousand.
+const MOST_OUTPUT: usize = 64 * 1024;
 /// How long a secret's command may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 
@@ -61,6 +65,9 @@ pub enum SecretError {
         /// The first line it wrote to standard error.
         stderr: String,
     },
+    /// The command prints more than any secret has.
+    #[error("the secret's command {0} prints more than 64 KiB: it must print the secret alone")]
+    Long(String),
     /// The command did not end.
     #[error("the secret's command {0} did not end within 30 seconds")]
     Slow(String),
@@ -163,20 +170,36 @@ async fn run(words: &[String]) -> Result<String, SecretError> {
     let mut command = Command::new(program);
     command
         .args(arguments)
-        .stdin(std::process::Stdio::null())
+        .stdin(Stdio::null())
         .kill_on_drop(true);
-    let output = timeout(COMMAND_LIMIT, command.output())
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ran = timeout(COMMAND_LIMIT, async {
+        let mut child = command.spawn()?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (stdout, stderr) = tokio::try_join!(begin(stdout), begin(stderr))?;
+        let status = if stdout.len() > MOST_OUTPUT {
+            // It is killed with the child's end.
+            None
+        } else {
+            Some(child.wait().await?)
+        };
+        Ok((status, stdout, stderr))
+    });
+    let (status, stdout, stderr) = ran
         .await
         .map_err(|_| SecretError::Slow(program.clone()))?
         .map_err(|error| SecretError::Command {
             program: program.clone(),
             error,
         })?;
-    if !output.status.success() {
+    let Some(status) = status else {
+        return Err(SecretError::Long(program.clone()));
+    };
+    if !status.success() {
         return Err(SecretError::Failed {
             program: program.clone(),
-            status: output.status,
-            stderr: String::from_utf8_lossy(&output.stderr)
+            status,
+            stderr: String::from_utf8_lossy(&stderr)
                 .lines()
                 .next()
                 .unwrap_or("it said nothing")
@@ -185,7 +208,17 @@ async fn run(words: &[String]) -> Result<String, SecretError> {
                 .collect(),
         });
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(String::from_utf8_lossy(&stdout).into_owned())
+}
+
+/// What a program prints, up to one byte more than it may.
+async fn begin(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        let most = MOST_OUTPUT as u64 + 1;
+        pipe.take(most).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
 }
 
 impl fmt::Display for Secret {
@@ -230,5 +263,17 @@ mod tests {
             error.to_string(),
             "the secret in the output of printf has more than one line: it must be the secret alone"
         );
+    }
+
+    #[tokio::test]
+    async fn a_command_that_prints_without_end_is_stopped() {
+        let endless = Secret::Command(vec!["yes".into()]);
+        assert_eq!(
+            endless.reveal().await.unwrap_err().to_string(),
+            "the secret's command yes prints more than 64 KiB: it must print the secret alone"
+        );
+        let noisy = ["sh", "-c", "yes >&2 & sleep 0.1; kill $!; echo hunter2"];
+        let noisy = Secret::Command(noisy.map(str::to_owned).into());
+        assert_eq!(noisy.reveal().await.unwrap().expose_secret(), "hunter2");
     }
 }

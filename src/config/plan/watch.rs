@@ -55,6 +55,9 @@ pub enum Timing {
     Cron(Cron),
 }
 
+/// The fields of a cron pattern. With a sixth, for seconds, `* * * * * *` would test every second.
+const CRON_FIELDS: usize = 5;
+
 /// A pattern of the calendar, in a time zone.
 #[derive(Clone)]
 pub struct Cron {
@@ -74,6 +77,12 @@ impl Eq for Cron {}
 impl Cron {
     /// Reads `*/10 8-18 * * MON-FRI`: minute, hour, day of month, month, day of week.
     pub fn parse(text: &str, zone: TimeZone) -> Result<Self, String> {
+        let fields = text.split_whitespace().count();
+        if fields > CRON_FIELDS {
+            return Err(format!(
+                "{text:?} has {fields} fields, a cron pattern {CRON_FIELDS}: minute, hour, day of month, month, day of week. Seconds and years are not taken"
+            ));
+        }
         let pattern = text.parse().map_err(|error: CronError| {
             let why = match error {
                 CronError::InvalidPattern(why)

@@ -1,6 +1,6 @@
 //! What the service adds to a route: when its tests are due, when a failure is told, and whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,17 +86,26 @@ impl Reader<'_> {
 
     /// Routes that depend on each other would silence each other.
     pub(super) fn circles(&mut self, file: &File, watches: &BTreeMap<RouteName, Arc<Watch>>) {
-        for (name, table) in &file.routes {
-            let next = |name: &RouteName| watches.get(name)?.policy.depends_on.as_ref();
-            let mut way = vec![RouteName::from(name.as_str())];
-            while let Some(other) = way.last().and_then(next).filter(|it| !way.contains(it)) {
-                way.push(other.clone());
+        let next = |name: &RouteName| watches.get(name)?.policy.depends_on.clone();
+        // Each route is walked over once, however long the chains are.
+        let mut walked = BTreeSet::new();
+        for name in file.routes.keys() {
+            let mut way = Vec::new();
+            let mut at = Some(RouteName::from(name.as_str()));
+            while let Some(name) = at.take_if(|name| walked.insert(name.clone())) {
+                at = next(&name);
+                way.push(name);
             }
-            let is_closed = way.last().and_then(next) == way.first();
-            // It is told once, where its first route stands.
-            if !is_closed || way.iter().min() != way.first() {
+            // Where it ends on itself, what lies behind is the circle. It is reported once, from its first route on.
+            let Some(begin) = way.iter().position(|name| Some(name) == at.as_ref()) else {
                 continue;
-            }
+            };
+            let mut way = way.split_off(begin);
+            let first = (0..way.len()).min_by_key(|at| way.get(*at)).unwrap_or(0);
+            way.rotate_left(first);
+            let Some(table) = way.first().and_then(|name| file.routes.get(name.as_str())) else {
+                continue;
+            };
             let defaults = file.defaults.as_ref().map(At::value);
             let own = table.value().depends_on.as_ref();
             let text = own.or(defaults.and_then(|defaults| defaults.depends_on.as_ref()));
