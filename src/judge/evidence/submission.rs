@@ -4,10 +4,14 @@ use lettre::Address;
 
 use crate::config::plan::Route;
 use crate::probe::facts::{Attempt, End};
-use crate::probe::mail::Mail;
+use crate::probe::mail::{Field, Mail};
+use crate::probe::tag::PREFIX;
 
 /// A queue id shorter than this may stand in any server's reply by chance.
 const SHORTEST_QUEUE_ID: usize = 6;
+
+/// Fields that name the recipient that a message came to.
+const RECIPIENT: [&str; 4] = ["To", "Delivered-To", "X-Original-To", "Envelope-To"];
 
 /// Whether a message's From is this address.
 pub fn is_from(raw: &[u8], address: &Address) -> bool {
@@ -32,6 +36,17 @@ pub fn shows_submission(raw: &[u8], route: &Route, attempts: &[Attempt]) -> bool
         _ => None,
     });
     let replies: Vec<_> = replies.collect();
+    let tagged = format!("{}+{PREFIX}", route.to.user().to_lowercase());
+    let is_ours = |field: &Field<'_>| {
+        route.plus_address
+            && RECIPIENT.iter().any(|name| field.is(name))
+            && String::from_utf8_lossy(field.raw)
+                .to_lowercase()
+                .contains(&tagged)
+    };
+    if mail.fields().any(|field| is_ours(&field)) {
+        return true;
+    }
     mail.fields()
         .filter(|field| field.is("Received"))
         .any(|field| {

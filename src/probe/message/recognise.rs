@@ -146,6 +146,7 @@ fn kind(message: &Traits) -> Kind {
     }
     match (message.has_text, message.is_from_daemon) {
         (false, true) => Kind::Report,
+        (false, false) if message.has_tagged_recipient => Kind::Quote,
         (false, false) => Kind::Reply,
         (true, false) if message.is_answer => Kind::Reply,
         (true, false) if message.is_forward || message.keeps_our_id => Kind::Copy,
@@ -158,8 +159,10 @@ fn kind(message: &Traits) -> Kind {
 struct Traits {
     /// What its own parts declare it to be (RFC 6522, RFC 3464, RFC 8098, RFC 5965).
     declared: Option<Kind>,
-    /// Its own Message-ID or [`TAG_FIELD`] is the probe's.
+    /// Its own Message-ID, [`TAG_FIELD`] or envelope sender (VERP) is the probe's.
     has_own_fields: bool,
+    /// A recipient field carries the tag, as with plus-addressing; with VERP those of answers do, too.
+    has_tagged_recipient: bool,
     /// A server kept the Message-ID that it replaced, and that is the probe's.
     keeps_our_id: bool,
     /// Its own text holds the payload's block, or what is left of it.
@@ -204,9 +207,10 @@ impl Traits {
         let has_text = own().any(|leaf| holds_block(leaf) && !is_enclosed(leaf, tag));
         Self {
             declared: declared(mail, own()),
-            has_own_fields: has_field(&["Message-ID", TAG_FIELD]),
+            has_own_fields: has_field(&["Message-ID", TAG_FIELD, "Return-Path"]),
             has_text,
             encloses,
+            has_tagged_recipient: carriers.contains(&Carrier::Recipient),
             keeps_our_id: has_field(KEPT_IDS),
             is_forward: (has_prefix(FORWARDED) && (in_subject || has_text))
                 || mail.author().is_some_and(|author| {
