@@ -141,7 +141,7 @@ impl Bed {
         for (name, wire) in [("imap", &self.imap), ("pop3", &self.pop3)] {
             writeln!(
                 text,
-                "[mailboxes.{name}]\nprotocol = \"{name}\"\nhost = \"127.0.0.1\"\nport = {}\n\
+                "[mailboxes.{name}]\njunk = \"none\"\nprotocol = \"{name}\"\nhost = \"127.0.0.1\"\nport = {}\n\
                  tls = \"none\"\ninsecure_auth = true\nusername = \"probe\"\npassword = \"probe\"\npoll = \"500ms\"",
                 wire.port()
             )
