@@ -35,7 +35,7 @@ const READ_AT_LEAST: u32 = 500;
 const READ_AT_MOST: u32 = 2000;
 /// How far an arrival time may be off: a lost time zone, or twelve hours taken for the other twelve.
 const DATE_SLACK: Duration = Duration::from_hours(26);
-/// The most messages of which is kept that their tag was shown.
+/// The most messages that are remembered as shown; others are fetched again before they are cleaned up.
 const SHOWN_AT_MOST: usize = 10_000;
 
 /// Where reading a folder goes on.
@@ -276,45 +276,49 @@ impl Folder {
         validity: u32,
         wanted: &[(u32, Tag)],
     ) -> Result<Vec<u32>, ImapError> {
+        let mut open: BTreeMap<u32, Tag> = wanted.iter().copied().collect();
+        let mut proved = Vec::new();
+        open.retain(|uid, tag| {
+            let is_shown = self.shown.remove(&(validity, *uid)) == Some(*tag);
+            proved.extend(is_shown.then_some(*uid));
+            !is_shown
+        });
         let sections = [
             format!("HEADER]<0.{HEADER_FETCHED}>"),
             format!("]<0.{BODY_SEARCHED}>"),
         ];
         for section in sections {
-            let open = wanted.iter().filter(|it| !self.has_shown(validity, **it));
-            let open: Vec<_> = open.map(|(uid, _)| *uid).collect();
-            for uids in open.chunks(BODIES_AT_ONCE) {
+            let uids: Vec<_> = open.keys().copied().collect();
+            for uids in uids.chunks(BODIES_AT_ONCE) {
                 if session.is_empty() {
                     return Ok(Vec::new());
                 }
                 let command = format!("UID FETCH {} (UID BODY.PEEK[{section})", uid_set(uids));
-                let mut found = Vec::new();
                 session
                     .run(&command, |response| {
-                        if let Some(message) = Fetched::of(response) {
-                            let tag = recognise(message.text(), signer).tag;
-                            found.extend(tag.map(|tag| (message.uid, tag)));
+                        let Some(message) = Fetched::of(response) else {
+                            return;
+                        };
+                        let tag = recognise(message.text(), signer).tag;
+                        if tag.is_some() && open.get(&message.uid) == tag.as_ref() {
+                            open.remove(&message.uid);
+                            proved.push(message.uid);
                         }
                     })
                     .await?;
-                self.show(validity, found);
             }
         }
-        let proved = wanted.iter().filter(|it| self.has_shown(validity, **it));
-        Ok(proved.map(|(uid, _)| *uid).collect())
-    }
-
-    fn has_shown(&self, validity: u32, (uid, tag): (u32, Tag)) -> bool {
-        self.shown.get(&(validity, uid)) == Some(&tag)
+        Ok(proved)
     }
 
     fn show(&mut self, validity: u32, found: impl IntoIterator<Item = (u32, Tag)>) {
+        if self.shown.len() > SHOWN_AT_MOST {
+            // What is forgotten is fetched again.
+            self.shown.clear();
+        }
         let found = found.into_iter();
         self.shown
             .extend(found.map(|(uid, tag)| ((validity, uid), tag)));
-        while self.shown.len() > SHOWN_AT_MOST {
-            self.shown.pop_first();
-        }
     }
 
     /// The whole message decides: the header alone shows neither what is intact nor a tag that only the body carries.
