@@ -92,8 +92,8 @@ fn a_folder_made_anew_is_read_from_its_begin() {
     only_foreign(stack.imap(), "Lists", "Subject: new");
 }
 
-/// The folder holds one message, with this line and without a flag. Its UID does not tell: Dovecot numbers messages again
-/// where a session with the old folder writes the new one's list of UIDs.
+/// The folder holds one message, with this line and without a flag. Its UID does not tell: on a loaded machine Dovecot was
+/// seen to give the message another one than it had announced.
 fn only_foreign(mut imap: Imap, folder: &str, line: &str) {
     let left = imap.contents(folder);
     assert_eq!(left.len(), 1, "{left:?}");
