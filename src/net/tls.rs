@@ -1,5 +1,6 @@
 //! TLS as a client: one crypto provider for the whole program, verification on unless the config turns it off.
 
+use std::error::Error;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -189,6 +190,14 @@ pub fn wants_certificate(error: &io::Error) -> bool {
     )
 }
 
+/// An error in its own words, without where a library sends its programmers to read on.
+pub fn told(error: &dyn Error) -> String {
+    let said = error.to_string();
+    let advice = said.find("https://docs.rs/").unwrap_or(said.len());
+    let said = said.get(..advice).unwrap_or_default();
+    said.trim_end_matches([':', '\n', ' ']).to_owned()
+}
+
 /// What a failed handshake means, and what to do.
 pub fn explain(error: &io::Error) -> (String, &'static str) {
     let inner = error.get_ref();
@@ -201,7 +210,7 @@ pub fn explain(error: &io::Error) -> (String, &'static str) {
     match inner.and_then(|inner| inner.downcast_ref::<RustlsError>()) {
         Some(error) => described(error),
         None => (
-            error.to_string(),
+            told(error),
             "the peer may not speak TLS on this port, or may have closed the connection",
         ),
     }
@@ -411,5 +420,21 @@ impl ServerCertVerifier for Witness {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         Unverified.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_does_not_send_people_to_a_library() {
+        let cut = "peer closed connection without sending TLS close_notify: \nhttps://docs.rs/rustls/x#unexpected-eof";
+        let cut = io::Error::new(io::ErrorKind::UnexpectedEof, cut);
+        assert_eq!(
+            told(&cut),
+            "peer closed connection without sending TLS close_notify"
+        );
+        assert_eq!(told(&io::Error::other("as it is: a")), "as it is: a");
     }
 }

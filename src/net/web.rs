@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io;
 
+use super::tls::told;
+
 /// What the system said, or TLS, if it was one of them; of several, one in the other, the innermost.
 pub fn io_error(error: &reqwest::Error) -> Option<&io::Error> {
     let mut error: &(dyn Error + 'static) = error.source()?;
@@ -26,7 +28,7 @@ pub fn cause(error: &reqwest::Error) -> String {
     while let Some(deeper) = inner.source() {
         inner = deeper;
     }
-    inner.to_string()
+    told(inner)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::cli::Common;
 use crate::cli::paths::state_dir;
 use crate::config::plan::{DEFAULT_LISTEN, Plan, ServicePlan, Trust};
 use crate::config::secret::Secret;
+use crate::net::tls::told;
 use crate::net::web::{cause, io_error};
 use crate::net::{own, tls};
 use crate::report::account::{cut, line};
@@ -271,5 +272,5 @@ fn broken(error: &reqwest::Error) -> (String, &'static str) {
         }
         None => "look at its log, and at the network between here and there",
     };
-    (line(&innermost.to_string()), remedy)
+    (line(&told(innermost)), remedy)
 }

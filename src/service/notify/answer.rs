@@ -125,22 +125,22 @@ pub(super) fn broken(error: &reqwest::Error) -> (String, &'static str) {
     if let Some(error) = io_error(error) {
         return match error.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(RustlsError::InvalidMessage(_)) => (
-                error.to_string(),
+                tls::told(error),
                 "no TLS is spoken there: check scheme and port of `url`",
             ),
             Some(RustlsError::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => (
-                error.to_string(),
+                tls::told(error),
                 "the certificate is for another name: put one that it is for into `url`",
             ),
             Some(_) => tls::explain(error),
             None if error.kind() == io::ErrorKind::ConnectionRefused => (
-                error.to_string(),
+                tls::told(error),
                 "nothing listens there: check host and port of `url`, and that the server runs",
             ),
             None => (
-                error.to_string(),
+                tls::told(error),
                 "check `url`, and the network between here and there",
             ),
         };
