@@ -356,67 +356,111 @@ pub(super) fn listed(reply: &Reply, asked: &[Listing]) -> String {
     }
 }
 
-/// What usually helps against a refusal, by its enhanced status code (RFC 3463) or, where a server gives none, by its
-/// words and by what it refused.
+/// What usually helps against a refusal: by what its words name, else by its code and enhanced status code (RFC 3463), and
+/// by the command only where these say no more.
 pub(super) fn remedy(phase: Phase, reply: &Reply) -> &'static str {
+    const SENDER: &str =
+        "the gateway refuses the sender: check `from`, and that this host or login may send as it";
+    const POLICY: &str = "the gateway's policy forbids it: its log says which rule";
+    const GREYLISTED: &str =
+        "greylisting usually lets a later try through: a longer `defer_for` shows it";
     if named_blocklist(&reply.raw).is_some() {
         return "look the address up at that list, end what put it there, and ask to be taken off";
     }
-    let words = reply.text().to_ascii_lowercase();
-    let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
+    let words = words(&reply.text());
+    let says = |any: &[&str]| any.iter().any(|word| words.contains(&format!(" {word}")));
+    let is_before_mail = phase.is_before_mail();
     match (phase, reply.code, reply.enhanced().as_deref()) {
-        (_, 421, _) if !says(&["rate", "throttl", "too many", "too much", "limit", "busy"]) => {
+        (Phase::Starttls | Phase::Tls, _, _) => {
+            "the gateway offers STARTTLS but cannot do TLS now: its log says why"
+        }
+        (_, 500.., Some("5.7.10" | "5.7.11")) | (_, 538, _) => {
+            "the gateway wants TLS first: set `tls = \"starttls\"`"
+        }
+        (_, 450..=451 | 500.., _) if says(&["starttls", "must use tls", "tls required"]) => {
+            "the gateway wants TLS first: set `tls = \"starttls\"`"
+        }
+        (_, 400..500, _) if says(&["grey", "gray"]) => GREYLISTED,
+        (_, 400..500, _) if says(&["rate", "throttl", "too many", "too much", "limit", "busy"]) => {
+            "the gateway throttles: send less often (`rate`, `connections`), or ask for a higher limit"
+        }
+        (_, 421, Some(status)) if status.starts_with("4.7.") => {
+            "the gateway does not take mail from here for now: its words or its log say by which rule"
+        }
+        (_, 421, _) => {
             "the gateway ends the session: it may be shutting down or overloaded; its log says why"
         }
         (Phase::Auth, 400..500, _) => "the gateway cannot check logins now: its log says why",
         (Phase::Auth, _, _) | (_, _, Some("5.7.8" | "5.7.9")) => {
             "check username and password, and that this login may send"
         }
-        _ if says(&["relay"]) => {
+        (_, 530 | 503, _) | (_, _, Some("5.7.0" | "5.7.1" | "5.7.3" | "5.5.1"))
+            if says(&["authenticat", "log in", "logged in", "login"]) =>
+        {
+            "the gateway wants a login first: set `username` and `password`"
+        }
+        (_, 500.., _) | (_, _, Some("4.7.1")) if says(&["relay"]) => {
             "the gateway does not take mail for that domain from here: log in, or ask for this address to be allowed"
         }
         (_, _, Some("5.2.2" | "4.2.2")) | (_, 452 | 552, None)
-            if says(&["quota", "full", "storage"]) =>
+            if says(&["quota", "overquota", "full", "storage"]) =>
         {
             "the recipient's mailbox is full: empty it, or raise its quota"
         }
         (_, _, Some("5.2.2" | "4.2.2")) => "the recipient's mailbox is full",
         (_, _, Some("5.3.4" | "5.2.3")) => "the message is too large for it",
+        (_, 552, None) if says(&["size", "too large", "too big"]) => {
+            "the message is too large for it"
+        }
+        (_, _, Some("5.2.1" | "4.2.1")) => "the recipient's mailbox is disabled there",
         (_, 451, _) if says(&["service unavailable", "temporarily unavailable"]) => {
             "a filter or server behind the gateway may be down: its log says which"
         }
-        (_, 400..500, _) if says(&["grey", "gray"]) => {
-            "greylisting usually lets a later try through: a longer `defer_for` shows it"
-        }
-        (_, 400..500, _) if says(&["rate", "throttl", "too many", "too much", "limit", "busy"]) => {
-            "the gateway throttles: send less often (`rate`, `connections`), or ask for a higher limit"
-        }
-        (Phase::Mail, 500..=504, _) | (_, _, Some("5.5.0" | "5.5.1" | "5.5.2" | "5.5.4")) => {
+        (_, 500..=504, None) | (_, _, Some("5.5.0" | "5.5.1" | "5.5.2" | "5.5.4")) => {
             "the gateway does not understand the command: `--transcript` shows the session"
         }
-        (_, _, Some("5.7.3" | "5.7.0" | "5.5.3")) | (_, 530, _)
-            if says(&["authenticat", "log in", "login"]) =>
-        {
-            "the gateway wants a login first: set `username` and `password`"
+        (_, _, Some("5.7.20" | "5.7.21" | "5.7.22" | "5.7.26" | "5.7.30")) => {
+            "DKIM or DMARC does not allow this host to send for `from`: send from another address, or have the mail signed"
         }
-        (_, _, Some("5.7.10")) => "the gateway wants TLS first: set `tls = \"starttls\"`",
-        (_, _, Some("5.7.23")) => {
+        (_, _, Some("5.7.23" | "5.7.24" | "5.7.27")) => {
             "SPF does not allow this host to send for `from`: send from another address, or add the host"
         }
-        (_, _, Some("5.7.25")) => "the address this host sends from has no name in reverse DNS",
-        (_, _, Some("4.3.0" | "4.3.1" | "4.3.2" | "5.3.0" | "5.3.1" | "5.3.2")) => {
+        (_, _, Some("5.7.25" | "4.7.25")) => {
+            "the address this host sends from has no name in reverse DNS"
+        }
+        (_, _, Some("4.7.1" | "5.7.1")) if says(&["reverse", "your hostname"]) => {
+            "the address this host sends from has no name in reverse DNS"
+        }
+        (_, _, Some("5.1.7" | "5.1.8" | "4.1.8")) => SENDER,
+        (_, _, Some(status)) if status.get(1..).is_some_and(|of| of.starts_with(".3.")) => {
             "the gateway itself has a problem, such as a full disk: its log says which"
         }
-        (Phase::Mail, 500.., _) | (_, _, Some("5.1.7" | "5.1.8" | "4.1.8")) => {
-            "the gateway refuses the sender: check `from`, and that this host or login may send as it"
+        (_, _, Some(status)) if status.get(1..).is_some_and(|of| of.starts_with(".4.")) => {
+            "the gateway does not reach the next server or its DNS: its log says which"
         }
-        (_, _, Some("5.1.1" | "5.1.2" | "5.1.3" | "5.1.10"))
+        (Phase::Rcpt | Phase::Data, _, Some("5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10"))
         | (Phase::Rcpt, 550 | 551 | 553, None) => "the recipient does not exist there: check `to`",
-        (_, _, Some("4.7.1" | "4.7.0")) => {
-            "greylisting usually lets a later try through: a longer `defer_for` shows it"
-        }
+        (Phase::Mail, 500.., None | Some("5.7.1" | "5.7.0" | "5.0.0")) => SENDER,
+        (Phase::Mail, 500.., Some(status)) if status.starts_with("5.1.") => SENDER,
+        (_, _, Some("4.7.1" | "4.7.0")) if !is_before_mail => GREYLISTED,
+        (_, _, Some(status)) if status.starts_with("5.7.") => POLICY,
         _ => "",
     }
+}
+
+/// A reply's words in small letters, a space before each, without addresses and host names: `relay.example` is not about
+/// relaying.
+fn words(text: &str) -> String {
+    let is_name = |word: &str| {
+        let inside = word.trim_matches(|c: char| !c.is_alphanumeric());
+        inside.contains(['@', '.'])
+    };
+    let said = text.split_whitespace().filter(|word| !is_name(word));
+    let said = said.flat_map(|word| word.split(|c: char| !c.is_alphanumeric()));
+    let said = said.filter(|word| !word.is_empty());
+    said.fold(String::new(), |said, word| {
+        said + " " + &word.to_lowercase()
+    })
 }
 
 fn unseen(case: &Case<'_>) -> String {
@@ -488,3 +532,6 @@ pub fn human(duration: Duration) -> String {
         format!("{:#}", SignedDuration::try_from(whole).unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests;
