@@ -167,6 +167,7 @@ pub(super) async fn round(
 pub(super) fn without(ping: &Ping, end: VisitEnd, (instance, due_at): (&str, Timestamp)) -> Record {
     let now = Stamp::now();
     let visit = Visit {
+        insecure: None,
         started: now,
         ended: now,
         host: ping.server.endpoint().host.clone(),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::evidence::named_blocklist;
-use super::reason::{human, listed, remedy, shown, with_remedy};
-use super::record::{Identity, blocklists, plain};
+use super::reason::{human, listed, no_tls, remedy, shown, with_remedy};
+use super::record::{Identity, attempt_record, blocklists, plain};
 use super::verdict::{Judgement, code_before_mail};
 use crate::config::plan::{Ping, PingServer, Trust};
 use crate::probe::evidence::Evidence;
@@ -63,6 +63,8 @@ impl PingCase<'_> {
         let is_slow = self.ping.warn_after.is_some_and(|limit| took > limit);
         let (verdict, code) = if took > self.ping.deadline {
             (Verdict::Fail, Code::Late)
+        } else if self.visit.insecure.is_some() {
+            (Verdict::Warn, Code::TlsFailed)
         } else if self.certificate().is_some() {
             (Verdict::Warn, Code::Certificate)
         } else if is_slow {
@@ -101,6 +103,20 @@ impl PingCase<'_> {
 
     /// The sentence.
     fn reason(&self, judgement: Judgement) -> String {
+        let said = self.said(judgement);
+        match &self.visit.insecure {
+            Some(before) if judgement.code == Code::TlsFailed => {
+                format!(
+                    "{said} in the clear, because TLS failed: {}",
+                    no_tls(&before.end)
+                )
+            }
+            Some(before) => format!("{said}; TLS had failed before: {}", no_tls(&before.end)),
+            None => said,
+        }
+    }
+
+    fn said(&self, judgement: Judgement) -> String {
         let where_to = self.where_to();
         let took = short(self.visit.took());
         match &self.visit.end {
@@ -137,6 +153,7 @@ impl PingCase<'_> {
                     human(self.ping.warn_after.unwrap_or_default()),
                     self.slowest()
                 ),
+                Code::TlsFailed => format!("{where_to} answered after {took}"),
                 _ => {
                     let certificate = self.certificate().map(|wrong| format!("; {wrong}"));
                     let session = certificate.unwrap_or_else(|| self.session());
@@ -193,6 +210,7 @@ impl PingCase<'_> {
             address,
             steps,
             tls,
+            insecure,
             end,
         } = self.visit;
         let (at, reply, failure) = match end {
@@ -249,7 +267,11 @@ impl PingCase<'_> {
             late: judgement.code == Code::Late,
             duplicates: 0,
             phases: self.phases(),
-            attempts: vec![attempt],
+            attempts: insecure
+                .iter()
+                .map(|before| attempt_record(before))
+                .chain([attempt])
+                .collect(),
             smtp: matches!(self.ping.server, PingServer::Smtp(_)).then(|| Smtp {
                 host: host.clone(),
                 address: *address,

@@ -224,7 +224,7 @@ pub(super) fn blocklists(refusal: Option<&Reply>, asked: &[Listing]) -> Vec<List
     named.into_iter().chain(asked).collect()
 }
 
-fn attempt_record(attempt: &Attempt) -> AttemptRecord {
+pub(super) fn attempt_record(attempt: &Attempt) -> AttemptRecord {
     let (phase, code, text) = match &attempt.end {
         // The words of the reply that counts are in `smtp`.
         End::Accepted(reply) => (Phase::Data, Some(reply.code), String::new()),

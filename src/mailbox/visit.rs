@@ -50,6 +50,7 @@ pub async fn visit(door: &Door, address: Option<SocketAddr>, plain: bool) -> Vis
         Err((step, failure)) => VisitEnd::Broken(step, failure),
     };
     Visit {
+        insecure: None,
         started: call.steps.started,
         ended: call.steps.marked,
         host: door.endpoint.host.clone(),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Failure, Reply};
+use super::facts::{Attempt, Failure, Reply};
 use super::outcome::Phase;
 use crate::clock::Stamp;
 
@@ -134,6 +134,8 @@ pub struct Visit {
     pub steps: Vec<Taken>,
     /// The session's TLS, if there was any.
     pub tls: Option<TlsFacts>,
+    /// The session before this one, where STARTTLS failed and TLS was opportunistic: this one went in the clear.
+    pub insecure: Option<Box<Attempt>>,
     /// How it ended.
     pub end: VisitEnd,
 }

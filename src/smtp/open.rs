@@ -236,13 +236,12 @@ impl Submitter {
         let reply = conversation.command(Starttls, *timeout).await;
         trip.hear(&reply);
         let is_optional = *security == Security::Opportunistic;
+        trip.transcript.append(&mut conversation.take_transcript());
         if let Err(end) = self.positive(Phase::Starttls, reply) {
             trip.may_go_clear = is_optional;
             trip.mark(Phase::Starttls);
-            trip.transcript.append(&mut conversation.take_transcript());
             return Err(end);
         }
-        let broken = |failure| End::Broken(Phase::Starttls, failure);
         let secured = match conversation.into_stream() {
             Ok((Stream::Plain(tcp), transcript)) => {
                 let secured = dial::secure(&self.tls, endpoint, tcp, *timeout).await;
@@ -252,19 +251,26 @@ impl Submitter {
             Ok((tls @ Stream::Tls(_), transcript)) => Ok((tls, transcript)),
             Err(unasked) => Err(self.failure(Phase::Starttls, &unasked)),
         };
-        let secured = secured.map_err(broken);
         let (stream, transcript) = match secured {
             Ok(secured) => secured,
-            Err(end) => {
+            Err(failure) => {
                 trip.mark(Phase::Starttls);
-                return Err(end);
+                return Err(End::Broken(Phase::Starttls, failure));
             }
         };
         trip.secured(&stream);
         let mut conversation = Conversation::resume(stream, transcript);
         let can = self.ehlo(&mut conversation, trip).await;
         trip.mark(Phase::Starttls);
-        Ok((conversation, can?))
+        match can {
+            Ok(can) => Ok((conversation, can)),
+            Err(end) => {
+                // TLS 1.3: what the server holds against the handshake comes only now.
+                trip.may_go_clear = is_optional && matches!(end, End::Broken(..));
+                trip.transcript.append(&mut conversation.take_transcript());
+                Err(end)
+            }
+        }
     }
 
     /// Whether the session is authenticated now.

@@ -44,7 +44,24 @@ pub async fn visit(gateway: &Arc<Gateway>, reach: &Reach) -> Visit {
     }
     let mut trip = Trip::hearing();
     let mut host = gateway.endpoint.host.clone();
-    let ended = submitter.call(reach, &mut trip, &mut host).await;
+    let mut ended = submitter.call(reach, false, &mut trip, &mut host).await;
+    let mut insecure = None;
+    if trip.may_go_clear
+        && let Err(end) = ended
+    {
+        let heard = trip.heard.take();
+        let address = trip.address;
+        insecure = Some(Box::new(trip.end(end)));
+        trip = Trip {
+            heard,
+            ..Trip::begin(false)
+        };
+        let reach = Reach {
+            address: reach.address.or(address),
+            ..reach.clone()
+        };
+        ended = submitter.call(&reach, true, &mut trip, &mut host).await;
+    }
     let heard = trip.heard.unwrap_or_else(Steps::begin);
     let end = match ended {
         Ok(()) => VisitEnd::Answered,
@@ -57,6 +74,7 @@ pub async fn visit(gateway: &Arc<Gateway>, reach: &Reach) -> Visit {
         address: trip.address,
         steps: heard.taken,
         tls: witness.facts(trip.session),
+        insecure,
         end,
     }
 }
@@ -80,7 +98,13 @@ async fn leave(conversation: &mut Conversation<Stream>, trip: &mut Trip) {
 }
 
 impl Submitter {
-    async fn call(&self, reach: &Reach, trip: &mut Trip, host: &mut String) -> Result<(), End> {
+    async fn call(
+        &self,
+        reach: &Reach,
+        in_clear: bool,
+        trip: &mut Trip,
+        host: &mut String,
+    ) -> Result<(), End> {
         let Reach {
             address,
             envelope,
@@ -98,7 +122,11 @@ impl Submitter {
             host: met.host,
             port: self.gateway.endpoint.port,
         };
-        let (mut conversation, can) = self.secure(endpoint, conversation, can, trip).await?;
+        let (mut conversation, can) = if in_clear {
+            (conversation, can)
+        } else {
+            self.secure(endpoint, conversation, can, trip).await?
+        };
         let authenticated = match self.log_in(&mut conversation, can, trip).await {
             Ok(authenticated) => authenticated,
             Err(end) => {

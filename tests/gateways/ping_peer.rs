@@ -245,7 +245,11 @@ impl Inner {
                 tcp.shutdown(std::net::Shutdown::Both)?;
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
-            Some(Act::Say(bytes)) => (&tcp).write_all(bytes.as_bytes())?,
+            Some(Act::Say(bytes)) => {
+                // Before the client has begun, it would be an injection.
+                tcp.peek(&mut [0])?;
+                (&tcp).write_all(bytes.as_bytes())?;
+            }
             Some(Act::Drip(..) | Act::Flood(..)) | None => {}
         }
         let connection = ServerConnection::new(Arc::clone(config)).unwrap();

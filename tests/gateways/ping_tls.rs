@@ -202,6 +202,55 @@ fn starttls_that_is_missing_refused_or_broken() {
     }
 }
 
+/// As mail servers do among themselves: a session that cannot be secured is begun anew in the clear.
+#[test]
+fn where_tls_is_optional_and_fails_smtp_goes_on_in_the_clear() {
+    let (authority, _ca) = authority();
+    let alert = "\u{15}\u{3}\u{3}\0\u{2}\u{2}(";
+    for (step, act) in [
+        ("starttls", say("454 4.7.0 TLS not available")),
+        ("starttls", say("554 5.7.3 no TLS")),
+        ("starttls", Act::Close),
+        ("handshake", Act::Close),
+        ("handshake", Act::Silence),
+        ("handshake", say("this is no handshake")),
+        ("handshake", Act::Say(alert.to_owned())),
+        ("ehlo2", Act::Close),
+    ] {
+        let part = Part::of(Tongue::Smtp).starttls(authority.server(&[HOST], false));
+        let server = part.at(step, act.clone()).play();
+        let ran = pinged(&[&server.url("smtp"), "--timeout=2s"]);
+        ran.is(1, Outcome::Answered, Code::TlsFailed);
+        ran.says(&["in the clear, because TLS failed: "]);
+        let probe = ran.only();
+        assert_eq!(probe.attempts.len(), 2, "{act:?}: {ran:#?}");
+        // What comes only at the second EHLO is held against TLS all the same: in TLS 1.3 a server may reject so late.
+        let phase = if step == "ehlo2" { "ehlo" } else { "starttls" };
+        assert_eq!(probe.attempts[0].phase.as_str(), phase);
+        assert_eq!(probe.smtp.as_ref().unwrap().tls, None);
+        let steps = ran.steps();
+        let count = |step| steps.iter().filter(|it| **it == step).count();
+        assert_eq!((count("starttls"), count("connect")), (1, 2), "{steps:?}");
+        let verbs = server.verbs();
+        let tried = verbs.iter().filter(|verb| *verb == "STARTTLS");
+        assert_eq!(tried.count(), 1, "{verbs:?}");
+    }
+}
+
+/// The session in the clear is no place for a password.
+#[test]
+fn where_tls_fails_no_password_is_sent_in_the_clear() {
+    let (authority, _ca) = authority();
+    let part = Part::of(Tongue::Smtp).starttls(authority.server(&[HOST], false));
+    let server = part.at("handshake", Act::Close).play();
+    let args = ["--tls=opportunistic", "--username=probe", "--timeout=2s"];
+    let ran = pinged(&[&[server.url("smtp").as_str()], &args[..]].concat());
+    ran.is(2, Outcome::Unsent, Code::AuthUnavailable);
+    ran.says(&["the password was not sent", "TLS had failed before"]);
+    let verbs = server.verbs();
+    assert!(!verbs.contains(&"AUTH".to_owned()), "{verbs:?}");
+}
+
 #[test]
 fn tls_from_the_first_byte_where_there_is_none() {
     for tongue in Tongue::ALL {

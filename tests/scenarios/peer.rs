@@ -25,6 +25,8 @@ pub(crate) fn usual(step: &str) -> Option<&'static str> {
         "ehlo" => "250-mx.example\r\n250 8BITMIME",
         "helo" => "250 mx.example",
         "starttls" => "502 5.5.1 not here",
+        // Instead of TLS, once the client has begun it.
+        "handshake" => "",
         "auth" | "response" => "235 2.7.0 welcome",
         "mail" => "250 2.1.0 sender ok",
         "rcpt" => "250 2.1.5 recipient ok",
@@ -163,6 +165,10 @@ impl Inner {
             let reply = self.reply(step);
             self.say(stream, &reply, step)?;
             challenged = reply.starts_with("334");
+            if step == "starttls" && self.script.steps.contains_key("handshake") {
+                reader.fill_buf()?;
+                return self.say(stream, &self.reply("handshake"), "handshake");
+            }
             if step == "quit" {
                 return Ok(());
             }

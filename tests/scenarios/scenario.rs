@@ -31,7 +31,7 @@
 //! outcome = "delivered"
 //! ```
 //!
-//! The steps are banner, ehlo, helo, starttls, auth, response (to a challenge), mail, rcpt, data, message, rset, quit.
+//! The steps are banner, ehlo, helo, starttls, handshake, auth, response (to a challenge), mail, rcpt, data, message, rset, quit.
 //! A reply is its text, CRLF added where no line feed ends it, or one of `close`, `silent`, `close-after:TEXT`,
 //! `raw:TEXT` (nothing added, then silence) and `endless:TEXT` (again and again).
 

@@ -18,6 +18,18 @@ const UNREAD: Duration = Duration::from_secs(2);
 
 /// The reason for a judgement, one line; `way` says where the time went.
 pub(super) fn reason(case: &Case<'_>, judgement: Judgement, way: &str) -> String {
+    let said = said(case, judgement, way);
+    let tells = judgement.verdict == Verdict::Pass || judgement.code == Code::TlsFailed;
+    match case.attempts.split_last() {
+        Some((_, before)) if !tells => match before.iter().rfind(|it| it.may_go_clear) {
+            Some(attempt) => format!("{said}; TLS had failed before: {}", no_tls(&attempt.end)),
+            None => said,
+        },
+        _ => said,
+    }
+}
+
+fn said(case: &Case<'_>, judgement: Judgement, way: &str) -> String {
     let Judgement {
         outcome,
         code,
@@ -120,15 +132,20 @@ pub(super) fn reason(case: &Case<'_>, judgement: Judgement, way: &str) -> String
 
 /// A message that came through in the clear, because TLS failed.
 fn in_clear(case: &Case<'_>, attempt: &Attempt) -> String {
-    let why = match &attempt.end {
+    format!(
+        "came back after {}, but went in the clear, because TLS failed: {}",
+        took(case),
+        no_tls(&attempt.end)
+    )
+}
+
+/// Why a session could not be secured.
+pub(super) fn no_tls(end: &End) -> String {
+    match end {
         End::Broken(_, failure) => with_remedy(&failure.what, failure.remedy),
         End::Refused(_, reply) => format!("STARTTLS was answered with {}", shown(reply)),
         End::Accepted(_) | End::ReplyLost(_) | End::Awaited | End::Cut => String::new(),
-    };
-    format!(
-        "came back after {}, but went in the clear, because TLS failed: {why}",
-        took(case)
-    )
+    }
 }
 
 fn not_handed_over(case: &Case<'_>) -> String {
