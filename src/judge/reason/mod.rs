@@ -460,7 +460,8 @@ pub(super) fn remedy(phase: Phase, reply: &Reply) -> &'static str {
         (Phase::Mail, 500.., None | Some("5.7.1" | "5.7.0" | "5.0.0")) => SENDER,
         (Phase::Mail, 500.., Some(status)) if status.starts_with("5.1.") => SENDER,
         (_, _, Some("4.7.1" | "4.7.0")) if !is_before_mail => GREYLISTED,
-        (_, _, Some(status)) if status.starts_with("5.7.") => POLICY,
+        // Of the message itself, a filter's refusal says all there is to say, and may be what the test is for.
+        (Phase::Mail | Phase::Rcpt, _, Some(status)) if status.starts_with("5.7.") => POLICY,
         _ => "",
     }
 }

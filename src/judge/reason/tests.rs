@@ -46,7 +46,7 @@ fn a_remedy_follows_from_the_code() {
         (Rcpt, "450 4.1.8 sender's domain not found", "check `from`"),
         (Rcpt, "450 4.7.1 cannot find your hostname", "reverse DNS"),
         (Rcpt, "450 4.7.1 come back later", "greylisting"),
-        (Data, "550 5.7.1 a corporate and separate rule", "policy"),
+        (Rcpt, "550 5.7.1 a corporate and separate rule", "policy"),
         (
             Data,
             "550 5.7.26 unauthenticated mail is not accepted",
@@ -56,14 +56,27 @@ fn a_remedy_follows_from_the_code() {
         (Auth, "454 4.7.0 temporary failure", "cannot check logins"),
         (Auth, "535 5.7.8 no", "username and password"),
     ] {
-        let code = reply.get(..3).and_then(|code| code.parse().ok()).unwrap();
-        let reply = Reply {
-            code,
-            esc: enhanced(reply),
-            raw: reply.into(),
-        };
-        let said = remedy(phase, &reply);
-        assert!(said.contains(word), "{}: {said:?}, not {word:?}", reply.raw);
+        let said = remedy(phase, &replied(reply));
+        assert!(said.contains(word), "{reply}: {said:?}, not {word:?}");
+    }
+}
+
+#[test]
+fn a_filter_that_refuses_the_message_needs_no_remedy() {
+    for reply in [
+        "550 5.7.1 Virus Eicar-Test-Signature found",
+        "550 5.7.1 Command rejected",
+        "554 5.7.1 Gtube pattern",
+    ] {
+        assert_eq!(remedy(Phase::Data, &replied(reply)), "", "{reply}");
+    }
+}
+
+fn replied(text: &str) -> Reply {
+    Reply {
+        code: text.get(..3).and_then(|code| code.parse().ok()).unwrap(),
+        esc: enhanced(text),
+        raw: text.into(),
     }
 }
 
