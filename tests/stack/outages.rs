@@ -1,7 +1,7 @@
 //! Servers that are away: all the time, for a while, or just when the copy comes.
 
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::check::reason_says;
 use crate::imap::Imap;
 use crate::proxy::{Answer, Proxy};
-use crate::servers::{own, shared};
+use crate::servers::{Stack, own, shared};
 
 #[test]
 fn a_mailbox_that_is_away_all_the_time_is_unseen() {
@@ -73,27 +73,42 @@ fn a_copy_that_came_late_while_nobody_could_look_is_late() {
 #[test]
 fn a_folder_made_anew_is_read_from_its_begin() {
     let Some(stack) = own() else { return };
+    let stack = Arc::new(stack);
     stack.imap().create("Lists");
     for _ in 0..5 {
         stack.imap().append("Lists", b"Subject: old\r\n\r\nold\r\n");
     }
+    let sent = Arc::new(Mutex::new(None::<Vec<u8>>));
+    let (servers, to_come) = (Arc::clone(&stack), Arc::clone(&sent));
+    let imap = Proxy::with(stack.port("IMAP"), move |command| {
+        let is_look = command == "NOOP";
+        let message = to_come.lock().unwrap().take_if(|_| is_look)?;
+        make_anew(&servers, &[b"Subject: new\r\n\r\nnew\r\n", &message]);
+        None
+    });
     let smtp = Proxy::recording(stack.port("SMTP_PLAIN"));
-    let check = stack.check().smtp_through(&smtp).to("drop@example.test");
-    let check = check.mailbox("folders", ["Lists"]);
-    let running = check.route("deadline", "8s").start();
-    let message = smtp.accepted_message();
-    // A session that has seen the old folder may go on to see it deleted.
-    stack.imap().delete("Lists");
-    stack.imap().create("Lists");
-    let mut imap = stack.imap();
-    imap.append("Lists", b"Subject: new\r\n\r\nnew\r\n");
-    imap.append("Lists", &message);
+    let check = stack.check().smtp_through(&smtp).imap_through(&imap);
+    let check = check.to("drop@example.test").mailbox("folders", ["Lists"]);
+    let running = check.start();
+    *sent.lock().unwrap() = Some(smtp.accepted_message());
     running.finish().is(0, "delivered", "ok");
+    imap.wait_for("* NO Internal error");
     only_foreign(stack.imap(), "Lists", "Subject: new");
 }
 
-/// The folder holds one message, with this line and without a flag. Its UID does not tell: on a loaded machine Dovecot was
-/// seen to give the message another one than it had announced.
+/// Deletes the folder `Lists`, and makes it again with these messages. To be called from the rule of a proxy that the
+/// probe's session goes through, so that this has no command under way: where Dovecot looks into a folder for one session
+/// while another makes it anew, both write to the same files. Then CREATE or APPEND may fail, and UIDs change.
+fn make_anew(stack: &Stack, messages: &[&[u8]]) {
+    let mut imap = stack.imap();
+    imap.delete("Lists");
+    imap.create("Lists");
+    for message in messages {
+        imap.append("Lists", message);
+    }
+}
+
+/// The folder holds one message, with this line and without a flag.
 fn only_foreign(mut imap: Imap, folder: &str, line: &str) {
     let left = imap.contents(folder);
     assert_eq!(left.len(), 1, "{left:?}");
@@ -155,10 +170,7 @@ fn what_waited_to_be_cleaned_up_is_not_looked_for_in_a_folder_made_anew() {
             return None;
         }
         // The copy had this UID; now it is somebody else's.
-        let mut imap = servers.imap();
-        imap.delete("Lists");
-        imap.create("Lists");
-        imap.append("Lists", b"Subject: not ours\r\n\r\nkeep me\r\n");
+        make_anew(&servers, &[b"Subject: not ours\r\n\r\nkeep me\r\n"]);
         Some(Answer::Close)
     });
     let smtp = Proxy::recording(stack.port("SMTP_PLAIN"));
