@@ -13,6 +13,9 @@ use toml::{Table, Value};
 use crate::proxy::Proxy;
 use crate::servers::Stack;
 
+/// The deadline of every probe, unless a test sets another. What is known at once is known well before it, on however slow
+/// a machine.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// No run may take longer.
 const HANGS: Duration = Duration::from_mins(1);
 
@@ -49,7 +52,7 @@ impl<'s> Check<'s> {
             .mailbox("username", stack.get("PROBE_ADDRESS"))
             .mailbox("password", stack.get("PROBE_PASSWORD"))
             .to(stack.get("ECHO_ADDRESS"))
-            .route("deadline", "20s")
+            .route("deadline", &*format!("{}s", DEADLINE.as_secs()))
     }
 
     /// Sets a key of the signing.
@@ -236,6 +239,14 @@ impl Running {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Waits until it has said this on standard error.
+    pub(crate) fn wait_for(&self, words: &str) {
+        while !self.read("stderr").contains(words) {
+            assert!(self.started.elapsed() < HANGS, "it never said {words:?}");
+            sleep(Duration::from_millis(2));
+        }
     }
 
     /// Waits for its end.

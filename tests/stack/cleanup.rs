@@ -156,7 +156,7 @@ fn leftovers_of_earlier_runs_are_swept_by_whom_they_belong_to() {
     let pop3 = pop3
         .mailbox("protocol", "pop3")
         .mailbox("port", stack.port("POP3"));
-    pop3.route("deadline", "5s").run().passes();
+    pop3.route("deadline", "50s").run().passes();
     assert_eq!(left(), 1, "too young for the longer deadline");
     let imap = soon("paris").signing("sweep_foreign", "2s");
     imap.run().passes();

@@ -1,8 +1,6 @@
 //! Certificates on both sides: which are refused, and the sentence that says what to do.
 
-use std::time::Duration;
-
-use crate::check::reason_says;
+use crate::check::{DEADLINE, reason_says};
 use crate::servers::{Stack, shared};
 
 /// Asserts what a STARTTLS gateway with this certificate leads to.
@@ -86,7 +84,7 @@ fn an_unknown_authority_of_the_mailbox_is_known_at_once() {
         let check = stack.check().mailbox("tls", tls);
         let report = check.mailbox("port", stack.port(service)).run();
         let probe = report.is(3, "unseen", "mailbox-unreadable");
-        assert!(report.took < Duration::from_secs(5), "{:?}", report.took);
+        assert!(report.took < DEADLINE, "{:?}", report.took);
         reason_says(probe, "`ca_file`");
     }
 }
