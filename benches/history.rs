@@ -5,6 +5,8 @@
 //! by day as the service does it. It takes some minutes and a gigabyte beside the temporary files.
 //! `MAILROBIN_BENCH_DAYS` makes it another time than 365 days; `MAILROBIN_BENCH_HISTORY` names a file that is kept, and
 //! measured again without being built.
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

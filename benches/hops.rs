@@ -3,6 +3,8 @@
 //! 1. The hops of a typical copy, eight of them, from the parsed message. 2. The same with the message parsed anew. 3. Of a
 //!    header of ten thousand lines, parsed anew. 4. Of ten thousand such fields, six times as many lines, from the parsed
 //!    message, and 5. parsed anew, for comparison.
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

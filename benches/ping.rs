@@ -2,6 +2,8 @@
 //!
 //! Against a server in this process, in the clear and with STARTTLS, beside `check_smtp` of Debian's
 //! monitoring-plugins-basic against the same server in turns, where that is installed.
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -2,6 +2,8 @@
 //!
 //! 1. The lag from the copy's file appearing in the Maildir to `seen_at`, beside that of a client that only waits with
 //!    IDLE. 2. The same with 1 and with 5,000 messages of others in the mailbox. 3. The logins of a thousand probes.
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

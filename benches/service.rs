@@ -1,5 +1,7 @@
 //! What the service costs: 1,000 routes over 10 mailboxes, tested every minute and resting. Prints the share of a core that
 //! `mailrobin run` takes, its memory, and how late its probes start. `cargo bench --bench service`; takes six minutes.
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -2,6 +2,8 @@
 //!
 //! 1. Through the lab: `check --count 1000 --concurrency 50`, and what 20,000 probes add to the memory. 2. Through real
 //!    Postfix and Dovecot, beside the rate at which `smtp-source` only submits to the same servers in the same run.
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

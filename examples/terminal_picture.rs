@@ -1,5 +1,7 @@
 //! Turns coloured terminal output on standard input into an SVG picture on standard output: `docs/picture` uses it.
 
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 use std::io::{self, Read, Write};
 
 fn main() -> io::Result<()> {

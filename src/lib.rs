@@ -10,10 +10,16 @@
 //!
 //! The lab stands apart: a mail stack for demos and tests, which sees bytes off the wire like any other.
 
+// Tests may wait.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 pub mod clock;
+pub mod duration;
+pub mod files;
 pub mod mime;
 pub mod pattern;
 pub mod probe;
+pub mod program;
 
 pub mod config;
 

@@ -31,7 +31,7 @@ impl Alert {
 }
 
 async fn test(common: &Common, name: &str) -> Result<Exit> {
-    let (plan, path) = common.plan()?;
+    let (plan, path) = common.plan().await?;
     let alert = plan.alerts.get(&name.into()).with_context(|| {
         let known = plan.alerts.keys().map(AlertName::as_str);
         if plan.alerts.is_empty() {

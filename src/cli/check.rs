@@ -103,7 +103,7 @@ impl Check {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         // Before all else: whatever goes wrong from here on, no older report may pass for this run's.
         let reports = Reports::open(&self.report)?;
-        let (plan, _) = common.plan()?;
+        let (plan, _) = common.plan().await?;
         let order = self.order(&plan)?;
         let identity = common.identity(&plan.signing).await?;
         let mut signals = Signals::new()?;

@@ -1,5 +1,10 @@
 //! `mailrobin config`: is it valid, and what does it come to?
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a command looks for its config before all else"
+)]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +16,7 @@ use super::{Common, Exit};
 use crate::config;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::plan::{Plan, StorePlan};
+use crate::files::off_loop;
 
 type Load = fn(&Path) -> Result<(Plan, Diagnostics), config::ConfigError>;
 
@@ -25,16 +31,16 @@ pub(super) enum Config {
 }
 
 impl Config {
-    pub(super) fn run(self, common: &Common) -> Result<Exit> {
+    pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         let mut out = common.output();
         match self {
             Self::Check => {
-                let (plan, path) = common.plan_by(config::load_here)?;
+                let (plan, path) = common.plan_by(config::load_here).await?;
                 let routes = plan.routes.len() + plan.pings.len();
                 let plural = if routes == 1 { "route" } else { "routes" };
                 writeln!(out, "{path} is valid: {routes} {plural}")?;
             }
-            Self::Show => writeln!(out, "{}", common.plan()?.0)?,
+            Self::Show => writeln!(out, "{}", common.plan().await?.0)?,
             Self::Schema => writeln!(out, "{:#}", config::file::schema())?,
         }
         Ok(Exit::OK)
@@ -44,9 +50,9 @@ impl Config {
 impl Common {
     /// The history's file, whether it is there or not: the one that the config names, else the one in the state directory,
     /// which needs no config.
-    pub(super) fn known_history(&self) -> Result<PathBuf> {
+    pub(super) async fn known_history(&self) -> Result<PathBuf> {
         let store = match self.config_file() {
-            Ok(_) => self.plan()?.0.store,
+            Ok(_) => self.plan().await?.0.store,
             // It is needed for nothing else.
             Err(_) => StorePlan::default(),
         };
@@ -54,13 +60,18 @@ impl Common {
     }
 
     /// The plan of the config file, and the file's name. Warnings are said on the way.
-    pub(super) fn plan(&self) -> Result<(Plan, String)> {
-        self.plan_by(config::load)
+    pub(super) async fn plan(&self) -> Result<(Plan, String)> {
+        self.plan_by(config::load).await
     }
 
-    fn plan_by(&self, load: Load) -> Result<(Plan, String)> {
+    async fn plan_by(&self, load: Load) -> Result<(Plan, String)> {
         let path = self.config_file()?;
-        let (plan, warnings) = load(&path)?;
+        let (path, loaded) = off_loop(move || {
+            let loaded = load(&path);
+            (path, loaded)
+        })
+        .await?;
+        let (plan, warnings) = loaded?;
         if !warnings.in_order().is_empty() && !self.quiet {
             writeln!(self.error_output(), "{warnings}")?;
         }
@@ -68,8 +79,9 @@ impl Common {
     }
 
     /// The plan of the config file, for a command that is about something else: warnings are left to `config check`.
-    pub(super) fn quiet_plan(&self) -> Result<Plan> {
-        let (plan, _) = config::load(&self.config_file()?)?;
+    pub(super) async fn quiet_plan(&self) -> Result<Plan> {
+        let path = self.config_file()?;
+        let (plan, _) = off_loop(move || config::load(&path)).await??;
         Ok(plan)
     }
 

@@ -25,12 +25,21 @@ mod wait;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use tokio::time::timeout;
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use crate::files::off_loop;
+
+/// How long a line of a service may take to be written.
+const SAYING_LIMIT: Duration = Duration::from_secs(1);
 
 /// Exit codes: those of the monitoring plugins.
 ///
@@ -186,10 +195,8 @@ impl Cli {
     /// Runs the command.
     pub async fn run(self) -> Exit {
         let Self { common, command } = self;
-        #[cfg(feature = "lab")]
-        common.start_logging(matches!(command, Command::Lab(_)));
-        #[cfg(not(feature = "lab"))]
-        common.start_logging(false);
+        // Until it is dropped, what was logged is written.
+        let _writing = common.start_logging(&command);
         let result = match command {
             Command::Check(check) => check.run(&common).await,
             Command::Run(run) => Box::pin(run.run(&common)).await,
@@ -198,7 +205,7 @@ impl Cli {
             Command::Explain(explain) => explain.run(&common),
             Command::Init(init) => init.run(&common),
             Command::Report(report) => report.run(&common).await,
-            Command::Config(config) => config.run(&common),
+            Command::Config(config) => config.run(&common).await,
             Command::Status(status) => status.run(&common).await,
             Command::Alert(alert) => alert.run(&common).await,
             Command::Store(store) => store.run(&common).await,
@@ -224,7 +231,13 @@ impl Cli {
 
 impl Common {
     /// Log lines go to standard error and only ever come from mailrobin itself: a library's could hold a password.
-    fn start_logging(&self, is_lab: bool) {
+    ///
+    /// Those of a service are written on a thread of its own, and dropped while nobody reads: it does not wait for a pipe.
+    fn start_logging(&self, command: &Command) -> Option<WorkerGuard> {
+        #[cfg(feature = "lab")]
+        let is_lab = matches!(command, Command::Lab(_));
+        #[cfg(not(feature = "lab"))]
+        let is_lab = false;
         let level = match (self.quiet, self.verbose) {
             (true, _) => "error",
             (false, 0) => "warn",
@@ -237,14 +250,21 @@ impl Common {
         } else {
             level
         };
+        let (writer, writing) = if is_lab || matches!(command, Command::Run(_)) {
+            let (writer, writing) = tracing_appender::non_blocking(io::stderr());
+            (BoxMakeWriter::new(writer), Some(writing))
+        } else {
+            (BoxMakeWriter::new(io::stderr), None)
+        };
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::new(format!("off,mailrobin={level},lab={lab}")))
-            .with_writer(io::stderr)
+            .with_writer(writer)
             .with_ansi(self.error_output().current_choice() != ColorChoice::Never);
         match self.log_format {
             LogFormat::Text => subscriber.without_time().with_target(false).init(),
             LogFormat::Json => subscriber.json().init(),
         }
+        writing
     }
 
     fn choice(&self) -> ColorChoice {
@@ -276,6 +296,13 @@ impl Common {
     fn say(&self, what: &str) {
         // Where standard error is closed, the exit code still tells.
         let _ = writeln!(self.error_output(), "{what}");
+    }
+
+    /// The same of a service: a pipe that nobody reads is not waited for.
+    async fn say_unless_blocked(&self, what: String) {
+        let mut output = self.error_output();
+        let saying = off_loop(move || writeln!(output, "{what}"));
+        let _ = timeout(SAYING_LIMIT, saying).await;
     }
 }
 

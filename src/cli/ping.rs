@@ -25,6 +25,7 @@ use crate::config::secret::Secret;
 use crate::config::value::{blocklist, duration, name_server};
 use crate::engine::blocklists::Blocklists;
 use crate::engine::ping::{addresses, ping};
+use crate::files::{self, PEM_LIMIT};
 use crate::net::dns::Dns;
 use crate::probe::message;
 use crate::probe::outcome::Verdict;
@@ -263,7 +264,7 @@ impl Ping {
         };
         let trust = match &self.ca_file {
             Some(file) => {
-                let pem = std::fs::read_to_string(file)
+                let pem = files::read_text(file, PEM_LIMIT)
                     .with_context(|| format!("reading {}", file.display()))?;
                 let place = file.display().to_string();
                 Trust::also(&pem, &place).map_err(anyhow::Error::msg)?

@@ -82,7 +82,7 @@ impl Report {
         let now = Stamp::now().wall.to_zoned(zone.clone());
         // What is said wrong is said before anything is read.
         let given = self.given(&now)?;
-        let reader = Reader::open(&common.known_history()?).await?;
+        let reader = Reader::open(&common.known_history().await?).await?;
         let span = match given {
             Some(span) => span,
             None => Span {

@@ -1,5 +1,10 @@
 //! What results look like, and the files they are kept in.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reports are opened before anything is tested, and written after it"
+)]
+
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;

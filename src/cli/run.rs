@@ -1,5 +1,10 @@
 //! `mailrobin run`: keeps testing until it is told to stop.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the address is written before anything is tested"
+)]
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,7 +59,7 @@ impl Run {
         // What comes while it begins is heeded once it has begun.
         let mut signals = Signals::new()?;
         let mut hang_up = signal(SignalKind::hangup()).context("signals cannot be listened for")?;
-        let (mut plan, path) = common.plan()?;
+        let (mut plan, path) = common.plan().await?;
         if let Some(Listen(address)) = self.listen {
             plan.service.listen = address;
         }
@@ -73,7 +78,7 @@ impl Run {
         let (daemon, reader) = Daemon::begin_with(settings, Arc::clone(&metrics), commands).await?;
         let told_where = door.as_ref().map(|door| door.say(common)).transpose()?;
         if !common.quiet {
-            common.say(&format!(
+            let said = format!(
                 "mailrobin tests {routes} route{}; its history is {}{}",
                 if routes == 1 { "" } else { "s" },
                 history.display(),
@@ -81,7 +86,8 @@ impl Run {
                     "; it can be asked at {}",
                     told.url
                 ))
-            ));
+            );
+            common.say_unless_blocked(said).await;
         }
         notify(&[NotifyState::Ready]);
         let stop = CancellationToken::new();
@@ -127,23 +133,28 @@ impl Run {
         let ended = tokio::select! {
             (ended, ()) = async { tokio::join!(tested, served) } => ended,
             () = forward => {
-                common.complain("told to stop twice: nothing more is waited for");
+                let said = "mailrobin: told to stop twice: nothing more is waited for";
+                common.say_unless_blocked(said.into()).await;
                 return Ok(Exit::TROUBLE);
             }
         };
         drop(told_where);
         let Ended { in_flight, is_kept } = ended;
         if in_flight > 0 && !common.quiet {
-            common.say(&format!(
-                "{in_flight} probe{} in flight: the next start takes up what is known of {}",
-                if in_flight == 1 { "" } else { "s" },
-                if in_flight == 1 { "it" } else { "them" }
-            ));
+            common
+                .say_unless_blocked(format!(
+                    "{in_flight} probe{} in flight: the next start takes up what is known of {}",
+                    if in_flight == 1 { "" } else { "s" },
+                    if in_flight == 1 { "it" } else { "them" }
+                ))
+                .await;
         }
         if is_kept {
             return Ok(Exit::OK);
         }
-        common.complain("the history could not be written to the end: what happened last is lost");
+        let said =
+            "mailrobin: the history could not be written to the end: what happened last is lost";
+        common.say_unless_blocked(said.into()).await;
         Ok(Exit::TROUBLE)
     }
 }

@@ -1,5 +1,10 @@
 //! The state directory: the signing key and the instance, drawn once and kept, and the history.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the state directory is made before anything is tested"
+)]
+
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -15,6 +20,7 @@ use super::paths::state_dir;
 use crate::config::plan::{HISTORY, Signing, StorePlan};
 use crate::config::secret::LEAST_KEY;
 use crate::engine::order::Identity;
+use crate::files::{self, SECRET_LIMIT};
 use crate::probe::tag::{Instance, Signer};
 
 const KEY_FILE: &str = "signing.key";
@@ -119,7 +125,7 @@ fn kept(dir: &Path, name: &str, bytes: usize) -> Result<SecretString> {
         make_dir(dir)?;
         draw(dir, &path, bytes)?;
     }
-    let text = fs::read_to_string(&path)?;
+    let text = files::read_text(&path, SECRET_LIMIT)?;
     let mode = fs::metadata(&path)?.permissions().mode();
     if mode & 0o077 != 0 && name == KEY_FILE {
         tracing::warn!(path = %path.display(), "others can read the signing key and forge tags: chmod 600");

@@ -93,7 +93,7 @@ impl Store {
 }
 
 async fn check(common: &Common) -> Result<Exit> {
-    let path = common.known_history()?;
+    let path = common.known_history().await?;
     let opened = match Reader::open(&path).await {
         Ok(reader) => reader.check().await,
         Err(error) => Err(error),
@@ -178,7 +178,7 @@ impl Export {
             oldest_first: true,
             limit: PAGE,
         };
-        let reader = Reader::open(&common.known_history()?).await?;
+        let reader = Reader::open(&common.known_history().await?).await?;
         let out = BufWriter::new(common.output());
         let mut printed = match self.format {
             Format::Json => Printed::Lines(out),
@@ -220,7 +220,7 @@ impl<W: Write> Printed<W> {
 }
 
 async fn prune(common: &Common) -> Result<Exit> {
-    let (plan, _) = common.plan()?;
+    let (plan, _) = common.plan().await?;
     let path = common.history(&plan.store)?;
     // Whoever prunes must neither make a history nor set a damaged one aside.
     Reader::open(&path).await?.close().await;

@@ -82,6 +82,33 @@ pub struct File {
     pub service: Option<At<Service>>,
 }
 
+impl File {
+    /// Every secret.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &At<SecretKeys>> {
+        let gateways = self.gateways.values().map(|it| &it.value().password);
+        let mailboxes = self.mailboxes.values().map(|it| &it.value().password);
+        let key = self.signing.iter().map(|it| &it.value().key);
+        let service = self.service.iter().map(At::value);
+        let service = service.flat_map(|it| [&it.token, &it.heartbeat]);
+        let urls = self.alerts.values().map(|it| &it.value().url);
+        let alerts = self.alerts.values().map(At::value);
+        let alerts = alerts.flat_map(|it| [&it.headers, &it.env]);
+        let routes = self.routes.values().chain(&self.defaults).map(At::value);
+        let recoveries = routes.filter_map(|it| it.recovery.as_ref());
+        let recoveries = recoveries.map(|it| &it.value().env);
+        let named = alerts
+            .chain(recoveries)
+            .flatten()
+            .flat_map(BTreeMap::values);
+        let single = gateways
+            .chain(mailboxes)
+            .chain(key)
+            .chain(service)
+            .chain(urls);
+        single.flatten().chain(named)
+    }
+}
+
 /// How tags are signed.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -298,6 +325,16 @@ pub enum SecretKeys {
     Literal(String),
     /// Where it is kept.
     Kept(Box<Kept>),
+}
+
+impl SecretKeys {
+    /// The environment variable that it is kept in.
+    pub(super) fn variable(&self) -> Option<&Text> {
+        match self {
+            Self::Literal(_) => None,
+            Self::Kept(kept) => kept.env.as_ref(),
+        }
+    }
 }
 
 /// Where a secret is kept: exactly one of these.

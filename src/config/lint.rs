@@ -1,6 +1,5 @@
 //! What is legal in a config and unwise.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::Setting;
@@ -49,11 +48,8 @@ pub(super) fn lint(file: &File, plan: &Plan, setting: &Setting<'_>, found: &mut 
 
 /// Notes the environment variables that secrets are kept in and that are not set here.
 pub(super) fn unset(file: &File, found: &mut Diagnostics) {
-    for secret in secrets(file) {
-        let SecretKeys::Kept(kept) = secret.value() else {
-            continue;
-        };
-        if let Some(name) = &kept.env
+    for secret in file.secrets() {
+        if let Some(name) = secret.value().variable()
             && std::env::var_os(name.value()).is_none_or(|value| value.is_empty())
         {
             let message = format!("the environment variable {} is not set here", name.value());
@@ -164,31 +160,6 @@ fn literal_secrets(file: &File) -> Vec<Range<usize>> {
     let secrets = secrets.chain(urls).chain(named).flatten();
     let literal = |secret: &&At<SecretKeys>| matches!(secret.value(), SecretKeys::Literal(_));
     secrets.filter(literal).map(At::span).collect()
-}
-
-/// Every secret of the config.
-fn secrets(file: &File) -> impl Iterator<Item = &At<SecretKeys>> {
-    let gateways = file.gateways.values().map(|it| &it.value().password);
-    let mailboxes = file.mailboxes.values().map(|it| &it.value().password);
-    let key = file.signing.iter().map(|it| &it.value().key);
-    let service = file.service.iter().map(At::value);
-    let service = service.flat_map(|it| [&it.token, &it.heartbeat]);
-    let urls = file.alerts.values().map(|it| &it.value().url);
-    let alerts = file.alerts.values().map(At::value);
-    let alerts = alerts.flat_map(|it| [&it.headers, &it.env]);
-    let routes = file.routes.values().chain(&file.defaults).map(At::value);
-    let recoveries = routes.filter_map(|it| it.recovery.as_ref());
-    let recoveries = recoveries.map(|it| &it.value().env);
-    let named = alerts
-        .chain(recoveries)
-        .flatten()
-        .flat_map(BTreeMap::values);
-    let single = gateways
-        .chain(mailboxes)
-        .chain(key)
-        .chain(service)
-        .chain(urls);
-    single.flatten().chain(named)
 }
 
 fn is_url_away(url: &SecretKeys) -> bool {

@@ -20,6 +20,8 @@ use thiserror::Error;
 use diagnostic::{Diagnostics, Source};
 use plan::Plan;
 
+use crate::files::{self, CONFIG_LIMIT, FileError};
+
 /// Why a config could not be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -28,8 +30,8 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+        /// Why.
+        source: FileError,
     },
     /// What it says cannot be used: every reason, with its place.
     #[error("{0}")]
@@ -47,7 +49,9 @@ struct Setting<'a> {
     is_for_here: bool,
 }
 
-/// Reads a config file. Relative paths in it are relative to its folder.
+/// Reads a config file, or what a pipe hands over. Relative paths in it are relative to its folder.
+///
+/// Blocks for as long as its files do.
 pub fn load(path: &Path) -> Result<(Plan, Diagnostics), ConfigError> {
     load_for(path, false)
 }
@@ -58,10 +62,23 @@ pub fn load_here(path: &Path) -> Result<(Plan, Diagnostics), ConfigError> {
 }
 
 fn load_for(path: &Path, is_for_here: bool) -> Result<(Plan, Diagnostics), ConfigError> {
-    let bytes = std::fs::read(path).map_err(|source| ConfigError::Read {
+    let bytes = files::read_or_drain(path, CONFIG_LIMIT).map_err(|source| ConfigError::Read {
         path: path.to_owned(),
         source,
     })?;
+    read_bytes(path, bytes, is_for_here)
+}
+
+/// The same of a file that was read before.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is called where blocking is no harm"
+)]
+pub fn read_bytes(
+    path: &Path,
+    bytes: Vec<u8>,
+    is_for_here: bool,
+) -> Result<(Plan, Diagnostics), ConfigError> {
     let origin = path.display().to_string();
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();

@@ -1,15 +1,15 @@
 //! Secrets: where they are kept, and how they are read when they are needed. Never printed, never logged.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use data_encoding::BASE64;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
-use tokio::process::Command;
-use tokio::time::timeout;
+
+use crate::files::{self, FileError, SECRET_LIMIT};
+use crate::program::{self, Exit, Finished, Invocation, Rest, Stderr};
 
 /// A signing key with fewer characters could be guessed.
 pub const LEAST_KEY: usize = 16;
@@ -40,30 +40,28 @@ pub enum SecretError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        error: io::Error,
+        /// Why.
+        error: FileError,
     },
     /// The command cannot be run.
-    #[error("cannot run the secret's command {program}: {error}")]
-    Command {
-        /// The program.
-        program: String,
-        /// What the system said.
-        error: io::Error,
-    },
+    #[error("cannot run the secret's command {0}")]
+    Command(String),
     /// The command ended badly.
-    #[error("the secret's command {program} ended with {status}: {stderr}")]
+    #[error("the secret's command {program} ended with {exit}: {stderr}")]
     Failed {
         /// The program.
         program: String,
-        /// Its exit status.
-        status: std::process::ExitStatus,
+        /// How it ended.
+        exit: Exit,
         /// The first line it wrote to standard error.
         stderr: String,
     },
     /// The command did not end.
     #[error("the secret's command {0} did not end within 30 seconds")]
     Slow(String),
+    /// The command prints too much.
+    #[error("the secret's command {0} prints more than 64 KiB: it must print the secret alone")]
+    TooLong(String),
     /// More than one line in it.
     #[error("the secret in {0} has more than one line: it must be the secret alone")]
     Lines(String),
@@ -93,8 +91,8 @@ impl Secret {
         let text = match self {
             Self::Literal(secret) => secret.expose_secret().to_owned(),
             Self::Env(name) => std::env::var(name).map_err(|_| SecretError::Env(name.clone()))?,
-            Self::File(path) => read(path)?,
-            Self::Command(words) => run(words).await?,
+            Self::File(path) => read(path).await?,
+            Self::Command(words) => Box::pin(run(words)).await?,
         };
         let text = text.trim_end_matches(['\r', '\n']);
         if text.is_empty() {
@@ -149,43 +147,52 @@ pub fn quoted(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-fn read(path: &Path) -> Result<String, SecretError> {
-    std::fs::read_to_string(path).map_err(|error| SecretError::File {
-        path: path.to_owned(),
-        error,
-    })
+async fn read(path: &Path) -> Result<String, SecretError> {
+    let own = path.to_owned();
+    let read = files::off_loop(move || files::read_text(&own, SECRET_LIMIT)).await;
+    read.and_then(|text| text)
+        .map_err(|error| SecretError::File {
+            path: path.to_owned(),
+            error,
+        })
 }
 
 async fn run(words: &[String]) -> Result<String, SecretError> {
-    let Some((program, arguments)) = words.split_first() else {
+    let Some(program) = words.first().cloned() else {
         return Err(SecretError::Empty("an empty command".into()));
     };
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .stdin(std::process::Stdio::null())
-        .kill_on_drop(true);
-    let output = timeout(COMMAND_LIMIT, command.output())
-        .await
-        .map_err(|_| SecretError::Slow(program.clone()))?
-        .map_err(|error| SecretError::Command {
-            program: program.clone(),
-            error,
-        })?;
-    if !output.status.success() {
-        return Err(SecretError::Failed {
-            program: program.clone(),
-            status: output.status,
-            stderr: String::from_utf8_lossy(&output.stderr)
+    let Finished {
+        exit,
+        stdout,
+        stderr,
+    } = program::run(&Invocation {
+        command: words,
+        input: b"",
+        withheld: &[],
+        variables: &[],
+        limit: COMMAND_LIMIT,
+        most: usize::try_from(SECRET_LIMIT).unwrap_or(usize::MAX),
+        rest: Rest::Refused,
+        stderr: Stderr::Apart,
+    })
+    .await;
+    match exit {
+        _ if stdout.is_cut => Err(SecretError::TooLong(program)),
+        Exit::Code(0) => Ok(String::from_utf8_lossy(&stdout.bytes).into_owned()),
+        Exit::TimedOut(_) => Err(SecretError::Slow(program)),
+        Exit::NotStarted(why) => Err(SecretError::Command(why)),
+        exit => Err(SecretError::Failed {
+            program,
+            exit,
+            stderr: String::from_utf8_lossy(&stderr.bytes)
                 .lines()
                 .next()
                 .unwrap_or("it said nothing")
                 .chars()
                 .take(200)
                 .collect(),
-        });
+        }),
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 impl fmt::Display for Secret {

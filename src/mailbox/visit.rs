@@ -10,7 +10,8 @@ use tokio::time::timeout;
 
 use super::login::preauth_without_tls;
 use crate::config::plan::{Door, Protocol, Security};
-use crate::net::dial::{self, seconds};
+use crate::duration::seconds;
+use crate::net::dial;
 use crate::net::dns::{Dns, no_address};
 use crate::net::lines::Lines;
 use crate::net::login::Offers;

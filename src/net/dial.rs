@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::stream::Stream;
 use super::tls::{self, Tls};
 use crate::config::plan::Endpoint;
+use crate::duration::seconds;
 use crate::probe::facts::Failure;
 use crate::probe::outcome::Code;
 
@@ -65,14 +66,6 @@ pub async fn secure(
             "the server may expect STARTTLS on this port, not TLS from the start",
         )),
     }
-}
-
-/// A limit as a person says it.
-pub fn seconds(limit: Duration) -> String {
-    format!(
-        "{:#}",
-        jiff::SignedDuration::try_from(limit).unwrap_or_default()
-    )
 }
 
 /// The address of ours that packets to this peer come from. Nothing is sent.

@@ -16,9 +16,9 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::dial::seconds;
 use crate::clock::Stamp;
 use crate::config::plan::Endpoint;
+use crate::duration::seconds;
 use crate::probe::facts::Failure;
 use crate::probe::outcome::Code;
 use crate::probe::record::milliseconds;

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::clock::Stamp;
 use crate::config::secret::Hidden;
-use crate::net::dial::seconds;
+use crate::duration::seconds;
 use crate::net::lines::{Lines, NoLine};
 use crate::probe::facts::Reply;
 

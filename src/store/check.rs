@@ -1,5 +1,10 @@
 //! Whether the file is sound, and what is in it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "`mailrobin store` alone asks for it, and has nothing else to do"
+)]
+
 use std::fs;
 
 use jiff::Timestamp;

@@ -1,6 +1,11 @@
 //! Opening the history: made if it is not there, brought up to date if it is older, left alone if it is newer or somebody
 //! else's, set aside if it is damaged.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the history is opened before anything is tested"
+)]
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,8 @@
 //! test wrote, clients that behave and clients that do not, and `mailrobin status` in front of it all. Nothing here is
 //! measured in time: every test waits for what must come.
 
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

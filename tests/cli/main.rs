@@ -1,6 +1,8 @@
 //! The program as its users meet it: the command line, the config and its error messages, the documents it prints, and
 //! the order of the rooms behind it all. Nothing here needs more than loopback.
 
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -14,6 +16,7 @@ mod colour;
 mod commands;
 mod examples;
 mod explain;
+mod files;
 mod formats;
 mod help;
 mod history;

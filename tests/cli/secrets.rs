@@ -120,6 +120,11 @@ fn a_secret_that_cannot_be_had_is_unsent_and_says_where_it_should_be() {
             "locked",
         ),
         ("{ command = [\"true\"] }", "empty"),
+        ("{ command = [\"yes\"] }", "prints more than 64 KiB"),
+        (
+            "{ command = [\"head\", \"-c\", \"3000000000\", \"/dev/zero\"] }",
+            "prints more than 64 KiB",
+        ),
     ] {
         let gateway = Peer::gateway();
         let login = format!("username = \"probe\"\ninsecure_auth = true\npassword = {password}");
@@ -137,6 +142,36 @@ fn a_secret_that_cannot_be_had_is_unsent_and_says_where_it_should_be() {
         );
         assert!(!gateway.heard().iter().any(|line| line.starts_with("AUTH")));
     }
+}
+
+#[test]
+fn a_program_that_tells_somebody_does_not_get_the_secrets_of_others() {
+    let bed = Bed::new();
+    let text = config(
+        (refused(), refused()),
+        "",
+        "password = { env = \"MAIL_PW\" }",
+    );
+    let script = "set | grep -aE '^(MAIL_PW|ALERT_TOKEN|OWN|HOME_TOWN)=' > got; exit 0";
+    let alert = format!(
+        "[alerts.tell]\nkind = \"command\"\ncommand = [\"sh\", \"-c\", {script:?}]\n\
+         env = {{ OWN = {{ env = \"ALERT_TOKEN\" }} }}\n"
+    );
+    bed.write("mailrobin.toml", &(text + "\n" + &alert));
+    let output = bed
+        .command(&["alert", "test", "tell"])
+        .envs([
+            ("MAIL_PW", SECRET),
+            ("ALERT_TOKEN", "abc"),
+            ("HOME_TOWN", "Bonn"),
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let got = std::fs::read_to_string(bed.path().join("got")).unwrap();
+    let mut got: Vec<_> = got.lines().collect();
+    got.sort_unstable();
+    assert_eq!(got, ["HOME_TOWN='Bonn'", "OWN='abc'"]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What a config can say of a gateway: a domain and its exchangers, several addresses, the envelope, pipelining, a
 //! certificate of our own. Played with the program itself against name servers and gateways in this process.
 
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 // Every test has loopback addresses of its own, which only Linux gives without being asked.
 #![cfg(all(feature = "lab", target_os = "linux"))]
 #![expect(

@@ -4,6 +4,8 @@
 //! `peer.rs` has the one server that plays them all, `stage.rs` puts the program in front of it and measures it,
 //! `smtp.rs`, `imap.rs`, `pop3.rs` and `mime.rs` list the cases, `odd.rs` those of servers that are only unusual. `drive.rs` and `corpus.rs` replay what fuzzing has found.
 
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,6 @@
 //! Channels, notices, and the patience that every test has.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -49,6 +50,7 @@ pub(crate) fn script(text: &str) -> Program {
     Program {
         command: ["sh", "-c", text].map(str::to_owned).into(),
         env: Vec::new(),
+        withheld: Arc::default(),
         timeout: LONG,
     }
 }

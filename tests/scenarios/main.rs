@@ -4,6 +4,8 @@
 //! A scenario is a `*.toml` file beside this one; `scenario.rs` says what may stand in it. A new case is a new file.
 //! `MAILROBIN_SCENARIO=word` plays only those with the word in their name, those marked `ignore` too.
 
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 #![cfg(feature = "lab")]
 #![expect(
     clippy::unwrap_used,

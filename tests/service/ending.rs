@@ -1,13 +1,17 @@
 //! The end in good order, whatever hangs; and that there is one service for one history.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use rustix::process::Signal;
 
 use crate::bed::{Bed, ROUTE};
-use crate::robin::until;
+use crate::robin::{Robin, until};
 use crate::wire::{Said, When};
 
 /// What `end.rs` allows for, and as much again for a slow machine.
@@ -64,6 +68,27 @@ fn told_to_stop_while_nobody_takes_notices() {
     bed.nothing_amiss();
     let told = bed.post.of("failed");
     assert!(told.len() >= 2 && told.iter().all(|it| it["id"] == told[0]["id"]));
+}
+
+#[test]
+fn told_to_stop_while_nobody_reads_what_it_says() {
+    let bed = Bed::with(ROUTE);
+    let (_unread, writer) = io::pipe().unwrap();
+    // Full to the brim, by an opening of its own that does not wait.
+    let mut filling = OpenOptions::new()
+        .write(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(format!("/proc/self/fd/{}", writer.as_raw_fd()))
+        .unwrap();
+    while filling.write(&[b'x'; 512]).is_ok() {}
+    let robin = Robin::launch_unheard(bed.dir(), &bed.path("mailrobin.toml"), writer.into());
+    until("some are delivered", || {
+        bed.history.settled("loop", "plain").len() >= 3
+    });
+    robin.stop();
+    drop(filling);
+    bed.settle();
+    bed.as_sent();
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `mailrobin run` as a whole: the real program against the lab, through wires that can stop it, kill it or cut it off at
 //! a named moment. What it did is read from its history, from the mailbox, and from what the wires heard.
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 #![cfg(feature = "lab")]
 #![expect(
     clippy::unwrap_used,
@@ -8,6 +10,7 @@
 )]
 
 mod bed;
+mod files;
 mod history;
 mod letterbox;
 mod post;

@@ -39,21 +39,33 @@ impl Robin {
             .append(true)
             .open(&log)
             .unwrap();
-        let child = Command::new(assert_cmd::cargo::cargo_bin!("mailrobin"))
+        let output = said.try_clone().unwrap();
+        let child = Self::spawn(dir, config, "-v", (output.into(), said.into()));
+        Self { child, log, before }
+    }
+
+    /// The same, where nobody reads what it says.
+    pub(crate) fn launch_unheard(dir: &Path, config: &Path, stderr: Stdio) -> Self {
+        let child = Self::spawn(dir, config, "-vvv", (Stdio::null(), stderr));
+        let (log, before) = (dir.join("log"), 0);
+        Self { child, log, before }
+    }
+
+    fn spawn(dir: &Path, config: &Path, verbose: &str, output: (Stdio, Stdio)) -> Child {
+        Command::new(assert_cmd::cargo::cargo_bin!("mailrobin"))
             .arg("--config")
             .arg(config)
             .arg("--state-dir")
             .arg(dir.join("state"))
-            .args(["-v", "run"])
+            .args([verbose, "run"])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .current_dir(dir)
             .stdin(Stdio::null())
-            .stdout(said.try_clone().unwrap())
-            .stderr(said)
+            .stdout(output.0)
+            .stderr(output.1)
             .spawn()
-            .unwrap();
-        Self { child, log, before }
+            .unwrap()
     }
 
     /// What it has said so far.

@@ -7,6 +7,8 @@
 //! One set of servers of a kind serves the whole binary; a test that stops them or counts messages starts its own. Where
 //! this machine cannot run them, every test says `SKIPPED` and passes; with `MAILROBIN_STACK=required` it fails instead
 //! (`MAILROBIN_STACK=stack`: only the tests against Postfix and Dovecot do).
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

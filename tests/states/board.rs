@@ -182,6 +182,7 @@ impl Route {
                 program: Program {
                     command: vec!["true".into()],
                     env: Vec::new(),
+                    withheld: Arc::default(),
                     timeout: Duration::from_mins(1),
                 },
                 at_most: Rate::parse(rate).unwrap(),

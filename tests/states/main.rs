@@ -4,6 +4,8 @@
 //! one about starts. Days of them pass in milliseconds: nothing here waits. A new case is a new file.
 //! `MAILROBIN_SCENARIO=word` plays only those with the word in their name.
 
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,6 +1,8 @@
 //! The history through its public door: what is given to it comes back, in this process and after a crash, a full disk
 //! and a damaged file.
 
+// Blocking is no harm here.
+#![allow(clippy::disallowed_methods)]
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,5 +1,10 @@
 //! `mailrobin init`: a config to begin with, and the forwarding rule that goes with it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this command has nothing else to do"
+)]
+
 mod rules;
 mod server;
 

@@ -1,6 +1,5 @@
 //! Asking the running service: where it is, whether what answers is to be trusted, and what it is shown.
 
-use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -18,11 +17,14 @@ use crate::cli::Common;
 use crate::cli::paths::state_dir;
 use crate::config::plan::{DEFAULT_LISTEN, Plan, ServicePlan, Trust};
 use crate::config::secret::Secret;
+use crate::files::{self, PEM_LIMIT};
 use crate::net::tls::told;
 use crate::net::web::{cause, io_error};
 use crate::net::{own, tls};
 use crate::report::account::{cut, line};
 
+/// The most bytes of the file that `run` says its address in.
+const ADDRESS_LIMIT: u64 = 4096;
 /// The file in the state directory in which `run` says where it listens.
 pub(in crate::cli) const ADDRESS: &str = "address";
 
@@ -63,7 +65,7 @@ impl Status {
     /// What the service answers, and where it did.
     pub(super) async fn ask(&self, common: &Common) -> Result<(Value, Url)> {
         // While a config is being changed, the service goes on by its last good one.
-        let plan = common.quiet_plan();
+        let plan = common.quiet_plan().await;
         let place = self.place(common, plan.as_ref())?;
         let service = plan.as_ref().ok().map(|plan| &plan.service);
         let token = self.token(&place.url, service).await?;
@@ -164,7 +166,7 @@ impl Status {
         let trust = match &self.ca_file {
             Some(path) => {
                 let place = path.display().to_string();
-                let pem = fs::read_to_string(path).with_context(|| place.clone())?;
+                let pem = files::read_text(path, PEM_LIMIT).with_context(|| place.clone())?;
                 Trust::also(&pem, &place).map_err(|error| anyhow!(error))?
             }
             None => Trust::System,
@@ -191,7 +193,7 @@ impl Status {
 /// What `run` wrote into the state directory; `None`: nothing, so it is not running, or listens nowhere.
 fn written(dir: &Path) -> Option<Result<Place>> {
     let path = dir.join(ADDRESS);
-    let text = fs::read_to_string(&path).ok()?;
+    let text = files::read_text(&path, ADDRESS_LIMIT).ok()?;
     let said = format!("stands in {}", path.display());
     let first = text.lines().next().unwrap_or_default().trim();
     Some(match url(first) {

@@ -195,6 +195,8 @@ pub struct Program {
     pub command: Vec<String>,
     /// Environment variables for it, beside ours.
     pub env: Vec<(String, Secret)>,
+    /// Variables of ours that it does not get: the config keeps secrets in them.
+    pub withheld: Arc<[String]>,
     /// How long it may take before it is ended.
     pub timeout: Duration,
 }

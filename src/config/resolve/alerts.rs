@@ -15,6 +15,7 @@ use crate::config::file::{self, At, SecretKeys, Text};
 use crate::config::plan::{Alert, Channel, Quiet, Security, Template, Trust};
 use crate::config::secret::Secret;
 use crate::config::template::{self, is_json};
+use crate::files::{self, TEMPLATE_LIMIT};
 use crate::probe::notice::Severity;
 
 /// The media type of a notice as it is.
@@ -219,7 +220,7 @@ impl Reader<'_> {
     }
 
     fn template(&mut self, file: &Text, path: &Path) -> Option<String> {
-        std::fs::read_to_string(path)
+        files::read_text(path, TEMPLATE_LIMIT)
             .map_err(|error| {
                 let message = format!("cannot read {}: {error}", path.display());
                 self.wrong(file.span(), message, None);

@@ -24,6 +24,10 @@ use reader::Reader;
 /// The plan, as far as the file allows one; what it does not is in `found`.
 pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Option<Plan> {
     let mut reader = Reader::new(folder, found);
+    let variables = file
+        .secrets()
+        .filter_map(|secret| secret.value().variable());
+    reader.secret_variables = variables.map(|name| name.value().clone()).collect();
     let dns = reader.dns(file.dns.as_ref());
     let gateways = named(&file.gateways, |name, table| reader.gateway(name, table));
     let mailboxes = named(&file.mailboxes, |name, table| reader.mailbox(name, table));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::reader::Reader;
@@ -47,6 +48,7 @@ impl Reader<'_> {
         Some(Program {
             command,
             env,
+            withheld: Arc::clone(&self.secret_variables),
             timeout: keys.timeout,
         })
     }

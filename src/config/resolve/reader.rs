@@ -22,6 +22,8 @@ pub(super) struct Reader<'a> {
     pub(super) found: &'a mut Diagnostics,
     /// Asked for addresses, if not the system's resolver.
     pub(super) name_servers: Arc<[SocketAddr]>,
+    /// The environment variables that secrets are kept in.
+    pub(super) secret_variables: Arc<[String]>,
     /// Keys were taken out before, so that what is missing may only be misspelt: nothing is said of it.
     is_incomplete: bool,
 }
@@ -32,6 +34,7 @@ impl<'a> Reader<'a> {
             folder,
             is_incomplete: found.has_errors(),
             name_servers: Arc::default(),
+            secret_variables: Arc::default(),
             found,
         }
     }

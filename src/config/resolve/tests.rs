@@ -1,6 +1,5 @@
 //! Tests: payloads and suites, what belongs to each, and what is expected.
 
-use std::fs;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -10,6 +9,7 @@ use crate::config::diagnostic::suggest;
 use crate::config::file::{self, At, Text};
 use crate::config::plan::{Test, Timing};
 use crate::config::value::size;
+use crate::files;
 use crate::probe::outcome::Outcome;
 use crate::probe::payload::{Attached, Class, MOST_ATTACHED, Payload, Sample, Suite};
 
@@ -156,13 +156,7 @@ impl Reader<'_> {
 
     fn attached(&mut self, text: &Text) -> Option<Arc<Attached>> {
         let path = self.folder.join(text.value());
-        let read = fs::metadata(&path).and_then(|facts| {
-            if facts.len() > MOST_ATTACHED {
-                return Err(std::io::Error::other("it is larger than 64 MiB"));
-            }
-            fs::read(&path)
-        });
-        let bytes = match read {
+        let bytes = match files::read(&path, MOST_ATTACHED) {
             Ok(bytes) if !bytes.is_empty() => bytes,
             Ok(_) => {
                 let message = format!("{} is empty, so nothing would be proved", path.display());

@@ -11,6 +11,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use super::reader::Reader;
 use crate::config::file::{At, Text};
 use crate::config::plan::{ClientCertificate, Security, Trust};
+use crate::files::{self, PEM_LIMIT};
 
 impl Reader<'_> {
     pub(super) fn trust(
@@ -25,7 +26,7 @@ impl Reader<'_> {
             }
             (None, Some(file)) => {
                 let path = self.folder.join(file.value());
-                match std::fs::read_to_string(&path) {
+                match files::read_text(&path, PEM_LIMIT) {
                     Ok(pem) => Some((pem, file.span(), path.display().to_string())),
                     Err(error) => {
                         self.wrong(
@@ -113,7 +114,7 @@ impl Reader<'_> {
 
     fn pem(&mut self, text: &At<String>) -> Option<String> {
         let path = self.folder.join(text.value());
-        std::fs::read_to_string(&path)
+        files::read_text(&path, PEM_LIMIT)
             .map_err(|error| {
                 let message = format!("cannot read {}: {error}", path.display());
                 self.wrong(text.span(), message, None);

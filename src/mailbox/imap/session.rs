@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::guard::Guard;
 use super::utf7;
 use crate::config::plan::Mailbox;
-use crate::net::dial::seconds;
+use crate::duration::seconds;
 use crate::net::login::Exchange;
 use crate::net::stream::Stream;
 use crate::probe::facts::{Blindness, Failure};

@@ -8,9 +8,10 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::config::plan::{Mailbox, Security};
+use crate::duration::seconds;
 use crate::mailbox::login::{is_locked, prepare, refused};
 use crate::mailbox::{final_refusal, reach, retry};
-use crate::net::dial::{self, seconds};
+use crate::net::dial;
 use crate::net::lines::{Lines, NoLine};
 use crate::net::login::{Exchange, Offers};
 use crate::net::stream::Stream;

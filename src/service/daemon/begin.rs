@@ -122,7 +122,7 @@ impl Daemon {
             commands,
             stopping: None,
             started: now,
-            config: Watched::new(config),
+            config: Watched::new(config).await,
             identity,
             plan,
         };

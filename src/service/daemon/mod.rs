@@ -133,6 +133,8 @@ enum Errand {
     Foreseen(Box<flow::Foreseen>),
     /// Notices that are still owed.
     Outbox(Vec<Waiting>),
+    /// The config was read.
+    Reread(reload::Reread),
     /// A recovery action was run.
     Recovered(tell::Recovered),
 }

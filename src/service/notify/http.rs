@@ -19,7 +19,7 @@ use super::hidden::Hidden;
 use crate::clock::Stamp;
 use crate::config::plan::Trust;
 use crate::config::secret::Secret;
-use crate::net::dial::seconds;
+use crate::duration::seconds;
 use crate::net::tls;
 use crate::net::web::cause;
 use crate::report::account::line;

@@ -85,6 +85,7 @@ pub(super) fn watches(policies: &[Policy]) -> BTreeMap<RouteName, Arc<Watch>> {
             program: Program {
                 command: Vec::new(),
                 env: Vec::new(),
+                withheld: Arc::default(),
                 timeout: Duration::from_secs(1),
             },
             at_most: Rate::parse("2/h").unwrap(),
