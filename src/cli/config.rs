@@ -15,8 +15,10 @@ use super::paths::config_places;
 use super::{Common, Exit};
 use crate::config;
 use crate::config::diagnostic::Diagnostics;
-use crate::config::plan::{Plan, StorePlan};
+use crate::config::plan::{Plan, StorePlan, Watch};
+use crate::config::value::grouped;
 use crate::files::off_loop;
+use crate::probe::name::RouteName;
 
 type Load = fn(&Path) -> Result<(Plan, Diagnostics), config::ConfigError>;
 
@@ -39,12 +41,32 @@ impl Config {
                 let routes = plan.routes.len() + plan.pings.len();
                 let plural = if routes == 1 { "route" } else { "routes" };
                 writeln!(out, "{path} is valid: {routes} {plural}")?;
+                for (name, watch) in &plan.watches {
+                    writeln!(out, "  {name}: {}", a_day(&plan, name, watch))?;
+                }
             }
             Self::Show => writeln!(out, "{}", common.plan().await?.0)?,
             Self::Schema => writeln!(out, "{:#}", config::file::schema())?,
         }
         Ok(Exit::OK)
     }
+}
+
+/// What `run` does on a route in a day.
+fn a_day(plan: &Plan, name: &RouteName, watch: &Watch) -> String {
+    if !watch.enabled {
+        return "not tested".into();
+    }
+    let Some(route) = plan.routes.get(name) else {
+        return format!("{} pings a day", grouped(watch.a_day(&[])));
+    };
+    let each = if route.gateway.each_address {
+        ", to each address of the gateway"
+    } else {
+        ""
+    };
+    let count = grouped(watch.a_day(&route.tests));
+    format!("`run` sends {count} test mails a day{each}")
 }
 
 impl Common {

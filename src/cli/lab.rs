@@ -66,7 +66,7 @@ impl Lab {
         writeln!(
             out,
             "# A running lab. Save this as lab.toml, then: mailrobin check -c lab.toml, or run -c lab.toml\n\n\
-             [defaults]\nevery = \"10s\"\nevery_harmful = \"30s\"\nfail_after = 2"
+             [service]\nunsafe_intervals = true\n\n[defaults]\nevery = \"10s\"\nevery_harmful = \"30s\"\nfail_after = 2"
         )?;
         write!(out, "{}", servers(&stack, "lab"))?;
         write!(

@@ -6,6 +6,7 @@ use super::Setting;
 use super::diagnostic::Diagnostics;
 use super::file::{self, At, File, SecretKeys, Text};
 use super::plan::{Plan, Route};
+use super::value::grouped;
 use crate::probe::payload::Class;
 
 /// Hosts of mailboxes whose provider filters what comes in.
@@ -36,6 +37,7 @@ pub(super) fn lint(file: &File, plan: &Plan, setting: &Setting<'_>, found: &mut 
             own_filter(route, table.span(), found);
         }
         sleeping_dependency(table.value(), file, plan, found);
+        many_mails(name, table, plan, found);
     }
     if setting.others_can_read {
         for span in literal_secrets(file) {
@@ -89,6 +91,26 @@ fn own_filter(route: &Route, span: Range<usize>, found: &mut Diagnostics) {
             "{host} filters mail on its own, so what is stopped on this route may have been stopped there"
         );
         let help = "collect from a mailbox that does not filter";
+        found.warn(span, message, Some(help.into()));
+    }
+}
+
+/// So many test mails a day through one route are more than a test needs, and may look like abuse.
+const MANY_A_DAY: u64 = 5000;
+
+fn many_mails(name: &str, table: &At<file::Route>, plan: &Plan, found: &mut Diagnostics) {
+    let name = name.into();
+    let (Some(route), Some(watch)) = (plan.routes.get(&name), plan.watches.get(&name)) else {
+        return;
+    };
+    let a_day = watch.a_day(&route.tests);
+    if watch.enabled && a_day > MANY_A_DAY && !plan.service.unsafe_intervals {
+        let message = format!(
+            "`run` sends {} test mails a day on this route",
+            grouped(a_day)
+        );
+        let help = "test less often, or less: a gateway may take it for abuse, and the mailbox must hold it all";
+        let span = table.value().every.as_ref().map_or(table.span(), At::span);
         found.warn(span, message, Some(help.into()));
     }
 }

@@ -32,7 +32,7 @@ use super::value::Rate;
 use crate::probe::message::Draft;
 use crate::probe::name::{AlertName, GatewayName, MailboxName, RouteName};
 use crate::probe::outcome::Outcome;
-use crate::probe::payload::{Payload, Sample};
+use crate::probe::payload::{Class, Payload, Sample};
 use crate::probe::tag::Tag;
 
 /// Everything a run needs to know.
@@ -464,6 +464,14 @@ impl Test {
     /// A payload as the catalogue has it.
     pub fn of(payload: Payload) -> Self {
         Sample::of(payload).into()
+    }
+
+    /// Whether its pass must be told from an outage, so that a plain message is sent with it.
+    pub fn needs_control(&self) -> bool {
+        match self.sample.payload.class() {
+            Class::Harmless => false,
+            Class::Policy | Class::Virus | Class::Spam => !self.expect.is_empty(),
+        }
     }
 }
 

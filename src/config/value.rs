@@ -28,6 +28,25 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(positive)
 }
 
+/// How often a day something happens that is done so often.
+pub fn times_a_day(interval: Duration) -> u64 {
+    let day = Duration::from_hours(24).as_nanos();
+    u64::try_from(day / interval.as_nanos().max(1)).unwrap_or(u64::MAX)
+}
+
+/// A number as people read it: `17,280,000`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 /// A size like `10MiB`, in bytes; never zero, `most` at most.
 pub fn size(text: &str, most: u64) -> Result<u64, String> {
     let size: ByteSize = text

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::plan::{Route, Test};
-use crate::probe::payload::{Class, Payload};
+use crate::probe::payload::Payload;
 
 /// The tests of one route that are sent together, the control first.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Cycle {
 impl Cycle {
     /// A cycle of these tests. Where one of them needs a control and none of them is `plain`, one is added.
     pub fn new(route: Arc<Route>, mut tests: Vec<Test>) -> Self {
-        let has_control = tests.iter().any(needs_control);
+        let has_control = tests.iter().any(Test::needs_control);
         if has_control {
             let plain = tests
                 .iter()
@@ -32,13 +32,5 @@ impl Cycle {
             tests,
             has_control,
         }
-    }
-}
-
-/// Whether a test's pass must be told from an outage.
-pub fn needs_control(test: &Test) -> bool {
-    match test.sample.payload.class() {
-        Class::Harmless => false,
-        Class::Policy | Class::Virus | Class::Spam => !test.expect.is_empty(),
     }
 }

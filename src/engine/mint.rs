@@ -7,7 +7,6 @@ use ring::rand::{SecureRandom, SystemRandom};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::cycle::needs_control;
 use super::ledger::Probe;
 use super::pending::{Pending, tagged};
 use crate::clock::Stamp;
@@ -87,7 +86,7 @@ impl Mint {
             sample: Arc::clone(&test.sample),
             tag,
             cycle,
-            control: cycle.filter(|_| needs_control(test)),
+            control: cycle.filter(|_| test.needs_control()),
             expect: Arc::clone(&test.expect),
             manifest: composed.manifest,
             submission: Submission {

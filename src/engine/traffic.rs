@@ -134,6 +134,7 @@ impl Traffic {
             while sending.join_next().await.is_some() {}
         };
         if timeout(FAREWELL, farewell).await.is_err() {
+            tracing::warn!("a mailbox or a gateway took too long to leave: copies may stay");
             cancel.cancel();
             sending.shutdown().await;
         }

@@ -265,6 +265,16 @@ codes! {
     NotStarted "not-started" "The run ended before this probe was started.";
 }
 
+impl Code {
+    /// Whether it says that the server turned us away, so that another try soon could lock an account or keep a listing.
+    pub const fn is_unwelcome(self) -> bool {
+        matches!(
+            self,
+            Self::AuthFailed | Self::MailboxRefused | Self::Blocklisted
+        )
+    }
+}
+
 macro_rules! shown_as_word {
     ($($ty:ty),+) => {$(
         impl fmt::Display for $ty {

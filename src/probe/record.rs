@@ -143,6 +143,13 @@ impl Record {
         self.payload.map_or("ping", Payload::as_str)
     }
 
+    /// Whether the server turned us away as a client that it does not want now: it refused the credentials or the connection
+    /// (421, RFC 5321 §3.8), or named a blocklist.
+    pub fn is_unwelcome(&self) -> bool {
+        let last = self.smtp.as_ref().and_then(|smtp| smtp.code);
+        self.code.is_unwelcome() || (self.verdict != Verdict::Pass && last == Some(421))
+    }
+
     /// What its payload is to filters; a ping is nothing to them.
     pub fn class(&self) -> Class {
         self.payload.map_or(Class::Harmless, Payload::class)

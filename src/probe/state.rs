@@ -132,4 +132,6 @@ pub struct Finding {
     pub code: Code,
     /// Why, as a sentence.
     pub reason: String,
+    /// Whether the server turned us away as a client that it does not want now: to come again soon would make it worse.
+    pub is_unwelcome: bool,
 }

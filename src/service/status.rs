@@ -178,8 +178,9 @@ pub enum Command {
     Look(oneshot::Sender<Box<Snapshot>>),
     /// The probes in flight of this route, or of all, as the result document has them, with `outcome` null.
     InFlight(Option<RouteName>, oneshot::Sender<Vec<Value>>),
-    /// Test this route now.
-    Trigger(RouteName, oneshot::Sender<Result<(), Refusal>>),
+    /// Test this route now. The answer is when that was due: every probe of the cycle has it as its `due_at`. A cycle that
+    /// somebody asked for before and that is not done yet is joined.
+    Trigger(RouteName, oneshot::Sender<Result<Timestamp, Refusal>>),
     /// Somebody has taken notice of the route's failure.
     Acknowledge {
         /// Which.
@@ -209,4 +210,7 @@ pub enum Refusal {
     /// It is not tested.
     #[error("route {0:?} is not tested: {1}")]
     NotTested(RouteName, &'static str),
+    /// Too much is under way.
+    #[error("route {0:?} cannot be tested now, as `max_in_flight` probes are under way")]
+    Full(RouteName),
 }

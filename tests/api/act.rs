@@ -3,11 +3,12 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::stage::{Stage, TOKEN, down, route, snapshot};
+use super::stage::{Stage, TOKEN, TRIGGERED_AT, down, route, snapshot};
 
 fn stage() -> Stage {
     let off = route("off", &json!({ "enabled": false }));
-    let routes = json!([route("inbound", &json!({})), down("outbound"), off]);
+    let full = route("full", &json!({ "in_flight": 1000 }));
+    let routes = json!([route("inbound", &json!({})), down("outbound"), off, full]);
     Stage {
         snapshot: snapshot(&json!({ "routes": routes })),
         ..Stage::default()
@@ -18,10 +19,8 @@ fn stage() -> Stage {
 async fn what_is_told_arrives_and_what_is_refused_says_why() {
     let service = stage().start().await;
     let done = service.post("/api/v1/routes/inbound/trigger", "").await;
-    assert_eq!(
-        (done.status.as_u16(), done.json()),
-        (202, json!({ "route": "inbound", "done": "triggered" }))
-    );
+    let expected = json!({ "route": "inbound", "done": "triggered", "due_at": TRIGGERED_AT });
+    assert_eq!((done.status.as_u16(), done.json()), (202, expected));
     for (verb, said) in [("pause", "paused"), ("resume", "resumed")] {
         let path = format!("/api/v1/routes/inbound/{verb}");
         let done = service.post(&path, "").await;
@@ -52,6 +51,12 @@ async fn what_is_told_arrives_and_what_is_refused_says_why() {
     assert_eq!(
         refused.error(409),
         "route \"off\" is not tested: it is disabled"
+    );
+    let refused = service.post("/api/v1/routes/full/trigger", "").await;
+    assert_eq!(refused.headers["retry-after"], "5");
+    assert_eq!(
+        refused.error(429),
+        "route \"full\" cannot be tested now, as `max_in_flight` probes are under way"
     );
     let refused = service
         .post("/api/v1/routes/inbound/acknowledge", r#"{"by":"ada"}"#)

@@ -25,6 +25,8 @@ use uuid::Uuid;
 
 /// Longer than anything here lasts, on however slow a machine.
 pub(crate) const LONG: Duration = Duration::from_mins(2);
+/// When everything is due that is triggered here.
+pub(crate) const TRIGGERED_AT: &str = "2026-12-01T12:00:00Z";
 pub(crate) const TOKEN: &str = "a token that nobody guesses";
 
 /// What must come, and does not: the test fails.
@@ -150,7 +152,8 @@ async fn daemon(
                 let done = match known(route.as_str()) {
                     None => Err(Refusal::NoRoute(route)),
                     Some(view) if !view.enabled => Err(Refusal::NotTested(route, "it is disabled")),
-                    Some(_) => Ok(()),
+                    Some(view) if view.in_flight >= 1000 => Err(Refusal::Full(route)),
+                    Some(_) => Ok(TRIGGERED_AT.parse().unwrap()),
                 };
                 drop(reply.send(done));
             }

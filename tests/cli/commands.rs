@@ -178,11 +178,44 @@ fn an_empty_variable_names_no_config() {
 }
 
 #[test]
+fn how_much_is_sent_in_a_day_is_said_and_too_much_is_warned_of() {
+    let more = r#"tests = [{ payload = "plain" }, { payload = "eicar" }, { payload = "gtube", cron = "0 6 * * MON" }]
+every = "10s"
+[routes.pinged]
+kind = "ping"
+gateway = "edge"
+cron = "*/5 8-17 * * MON-FRI"
+[routes.off]
+kind = "ping"
+gateway = "edge"
+enabled = false
+"#;
+    let text = config((25, 143), "", PASSWORD);
+    let gateway = text.split("[gateways.").nth(1).unwrap();
+    let gateway = gateway.split(']').next().unwrap();
+    let bed = Bed::with(&(text.clone() + &more.replace("\"edge\"", &format!("{gateway:?}"))));
+    let output = bed.run(&["config", "check"]);
+    // EICAR's control is sent with it four times a day, GTUBE's once a week.
+    let said = "mailrobin.toml is valid: 3 routes\n  inbound: `run` sends 8,650 test mails a day\n  off: not tested\n  pinged: 86 pings a day\n";
+    assert_eq!(
+        (code(&output), out(&output)),
+        (0, said.into()),
+        "{}",
+        err(&output)
+    );
+    let warning = "warning: `run` sends 8,650 test mails a day on this route";
+    assert!(err(&output).contains(warning), "{}", err(&output));
+}
+
+#[test]
 fn a_valid_config_is_said_to_be_and_warnings_are_no_errors() {
     let bed = valid();
     let output = bed.run(&["config", "check"]);
     assert_eq!((code(&output), err(&output)), (0, String::new()));
-    assert_eq!(out(&output), "mailrobin.toml is valid: 1 route\n");
+    assert_eq!(
+        out(&output),
+        "mailrobin.toml is valid: 1 route\n  inbound: `run` sends 96 test mails a day\n"
+    );
 
     let text = config((25, 143), "tls_verify = false", PASSWORD)
         .replacen("tls = \"none\"", "tls = \"starttls\"", 1)
@@ -191,7 +224,10 @@ fn a_valid_config_is_said_to_be_and_warnings_are_no_errors() {
     let output = bed.run(&["config", "check"]);
     assert_eq!(
         (code(&output), out(&output)),
-        (0, "mailrobin.toml is valid: 1 route\n".into())
+        (
+            0,
+            "mailrobin.toml is valid: 1 route\n  inbound: `run` sends 96 test mails a day\n".into()
+        )
     );
     insta::assert_snapshot!(err(&output), @r#"
     warning: the server's certificate is not verified: anybody can stand between

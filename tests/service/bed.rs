@@ -132,7 +132,7 @@ impl Bed {
     pub(crate) fn config(&self, routes: &str) {
         let mut text = format!(
             "[signing]\nkey = \"{KEY}\"\ninstance = \"{INSTANCE}\"\n\
-             [service]\nlisten = \"none\"\n\
+             [service]\nunsafe_intervals = true\nlisten = \"none\"\n\
              [alerts.post]\nkind = \"webhook\"\nurl = \"{}\"\nmin_severity = \"warning\"\n\
              [gateways.lab]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nconnections = 20\n",
             self.post.url(),

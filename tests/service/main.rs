@@ -15,6 +15,7 @@ mod history;
 mod letterbox;
 mod post;
 mod robin;
+mod triggers;
 mod wire;
 
 mod absence;

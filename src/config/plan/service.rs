@@ -43,6 +43,8 @@ pub struct ServicePlan {
     pub tls: Option<Arc<ClientCertificate>>,
     /// Probes in flight at once.
     pub max_in_flight: usize,
+    /// Whether intervals may be as short as one likes.
+    pub unsafe_intervals: bool,
     /// How long a late copy still changes a probe's record.
     pub remember: Duration,
     /// A URL that is called only while all is well.
@@ -76,6 +78,7 @@ impl Default for ServicePlan {
             token: None,
             tls: None,
             max_in_flight: 1000,
+            unsafe_intervals: false,
             remember: Duration::from_hours(7 * 24),
             heartbeat: None,
         }

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use croner::errors::CronError;
-use jiff::Timestamp;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
+use super::Test;
+use crate::clock::Stamp;
 use crate::config::secret::Secret;
-use crate::config::value::Rate;
+use crate::config::value::{Rate, times_a_day};
 use crate::probe::name::{AlertName, RouteName};
 use crate::probe::notice::Severity;
+use crate::probe::payload::Payload;
 
 /// How the service tests a route, and what it does when a test fails.
 #[derive(Clone, Debug)]
@@ -35,6 +38,22 @@ pub struct Watch {
     pub recovery: Option<Arc<Recovery>>,
 }
 
+impl Watch {
+    /// How many messages a day it sends by its own timing, controls included, through one address of the gateway; of a ping
+    /// without `tests`, how often it visits.
+    pub fn a_day(&self, tests: &[Test]) -> u64 {
+        let lines = self.lines.iter().map(|line| {
+            let sent = || line.tests.iter().filter_map(|at| tests.get(*at));
+            let is_plain = |test: &Test| test.sample.payload == Payload::Plain;
+            let control = sent().any(Test::needs_control) && !sent().any(is_plain);
+            let count = sent().count() + usize::from(control);
+            let count = u64::try_from(count.max(1)).unwrap_or(u64::MAX);
+            line.timing.a_day().saturating_mul(count)
+        });
+        lines.fold(0, u64::saturating_add)
+    }
+}
+
 /// Tests of one route that are sent together, at the same times.
 #[derive(Clone, Debug)]
 pub struct Line {
@@ -54,6 +73,19 @@ pub enum Timing {
     /// By the calendar.
     Cron(Cron),
 }
+
+impl Timing {
+    /// How often a day, on average.
+    pub fn a_day(&self) -> u64 {
+        match self {
+            Self::Every(interval) => times_a_day(*interval),
+            Self::Cron(cron) => cron.a_day(),
+        }
+    }
+}
+
+/// So many moments of a pattern, at most, are looked at to say how often it comes.
+const LOOKED_AT: usize = 1500;
 
 /// The fields of a cron pattern. With a sixth, for seconds, `* * * * * *` would test every second.
 const CRON_FIELDS: usize = 5;
@@ -108,6 +140,30 @@ impl Cron {
         let zoned = moment.to_zoned(self.zone.clone());
         let next = self.pattern.find_next_occurrence(&zoned, false).ok()?;
         Some(next.timestamp())
+    }
+
+    /// How often a day it comes, on average over a week to come.
+    fn a_day(&self) -> u64 {
+        let begin = Stamp::now().wall;
+        let week = SignedDuration::from_hours(7 * 24);
+        let times = std::iter::successors(self.after(begin), |time| self.after(*time));
+        let (mut count, mut passed) = (0_u64, week);
+        for (at, time) in times.take(LOOKED_AT).enumerate() {
+            let after = time.duration_since(begin);
+            if after > week {
+                break;
+            }
+            count += 1;
+            if at + 1 == LOOKED_AT {
+                passed = after;
+            }
+        }
+        let day = SignedDuration::from_hours(24).as_secs();
+        let passed = passed.as_secs().max(1);
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        // Rounded up: what comes once a week is not nothing.
+        let a_day = (count.saturating_mul(day) + passed - 1) / passed;
+        u64::try_from(a_day).unwrap_or_default()
     }
 
     /// The zone whose clocks it goes by.

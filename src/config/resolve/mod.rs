@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::diagnostic::Diagnostics;
 use super::file::{At, File, Tables};
 use super::plan::Plan;
-use reader::Reader;
+use reader::{Reader, is_on};
 
 /// The plan, as far as the file allows one; what it does not is in `found`.
 pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Option<Plan> {
@@ -28,6 +28,8 @@ pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Op
         .secrets()
         .filter_map(|secret| secret.value().variable());
     reader.secret_variables = variables.map(|name| name.value().clone()).collect();
+    let service = file.service.as_ref().map(At::value);
+    reader.unsafe_intervals = is_on(service.and_then(|keys| keys.unsafe_intervals.as_ref()));
     let dns = reader.dns(file.dns.as_ref());
     let gateways = named(&file.gateways, |name, table| reader.gateway(name, table));
     let mailboxes = named(&file.mailboxes, |name, table| reader.mailbox(name, table));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::config::diagnostic::{Diagnostics, suggest};
 use crate::config::file::{At, Dns, Text};
 use crate::config::plan::DnsPlan;
-use crate::config::value::{blocklist, duration, name_server};
+use crate::config::value::{blocklist, duration, grouped, name_server, times_a_day, written};
 
 /// A switch that is off where it is left out.
 pub(super) fn is_on(switch: Option<&At<bool>>) -> bool {
@@ -24,6 +24,8 @@ pub(super) struct Reader<'a> {
     pub(super) name_servers: Arc<[SocketAddr]>,
     /// The environment variables that secrets are kept in.
     pub(super) secret_variables: Arc<[String]>,
+    /// Intervals may be as short as one likes.
+    pub(super) unsafe_intervals: bool,
     /// Keys were taken out before, so that what is missing may only be misspelt: nothing is said of it.
     is_incomplete: bool,
 }
@@ -35,6 +37,7 @@ impl<'a> Reader<'a> {
             is_incomplete: found.has_errors(),
             name_servers: Arc::default(),
             secret_variables: Arc::default(),
+            unsafe_intervals: false,
             found,
         }
     }
@@ -101,6 +104,30 @@ impl<'a> Reader<'a> {
 
     pub(super) fn duration(&mut self, text: Option<&Text>) -> Option<Duration> {
         self.checked(text, duration)
+    }
+
+    /// How often something is done: not more often than once in `least`, unless the config lifts that.
+    pub(super) fn interval(&mut self, text: Option<&Text>, least: Duration) -> Option<Duration> {
+        let interval = self.duration(text)?;
+        let text = text.filter(|_| interval < least && !self.unsafe_intervals);
+        let Some(text) = text else {
+            return Some(interval);
+        };
+        let message = format!(
+            "{:?} is {} times a day, and must not be shorter than {:?}",
+            text.value(),
+            grouped(times_a_day(interval)),
+            written(least)
+        );
+        // A slip: `5ms` for `5m`, `1s` for `1m`.
+        let number = text.value().trim_end_matches(|c: char| !c.is_ascii_digit());
+        let meant = format!("{number}m");
+        let help = match duration(&meant) {
+            Ok(likely) if likely >= least => format!("did you mean \"{meant}\"?"),
+            _ => "`unsafe_intervals = true` in the section [service] lifts this for tests against the lab alone".to_owned(),
+        };
+        self.wrong(text.span(), message, Some(&help));
+        None
     }
 
     /// A path in the config, which leads to the same place from wherever it is read.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-use super::reader::Reader;
+use super::reader::{Reader, is_on};
+use super::timing::LEAST;
 use crate::config::file::{self, At, SecretKeys};
 use crate::config::plan::{Heartbeat, ServicePlan, StorePlan};
 use crate::config::secret::Secret;
@@ -61,7 +62,7 @@ impl Reader<'_> {
         );
         let max_in_flight = keys.max_in_flight.as_ref();
         let remember = self.duration(keys.remember.as_ref());
-        let every = self.duration(keys.heartbeat_every.as_ref());
+        let every = self.interval(keys.heartbeat_every.as_ref(), LEAST);
         let heartbeat = keys.heartbeat.as_ref().and_then(|url| self.url(url));
         ServicePlan {
             listen,
@@ -69,6 +70,7 @@ impl Reader<'_> {
             tls,
             max_in_flight: max_in_flight
                 .map_or(default.max_in_flight, |count| usize::from(*count.value())),
+            unsafe_intervals: is_on(keys.unsafe_intervals.as_ref()),
             remember: remember.unwrap_or(default.remember),
             heartbeat: heartbeat.map(|url| Heartbeat {
                 url,

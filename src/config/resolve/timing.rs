@@ -16,6 +16,10 @@ use crate::config::plan::{Cron, Maintenance, Timing};
 const EVERY: Duration = Duration::from_mins(15);
 /// And all others.
 const EVERY_HARMFUL: Duration = Duration::from_hours(6);
+/// Harmless tests, and pings, are not sent more often; a duration in milliseconds is a slip.
+pub(super) const LEAST: Duration = Duration::from_secs(1);
+/// Nor are all others.
+pub(super) const LEAST_HARMFUL: Duration = Duration::from_mins(1);
 
 /// When the tests of a route are due that do not say so themselves.
 pub(super) struct Rhythm {
@@ -51,9 +55,9 @@ impl Reader<'_> {
     pub(super) fn rhythm(&mut self, place: &Place<'_>, zone: &TimeZone) -> Rhythm {
         let layers = [place.keys.own, place.keys.defaults];
         let [own, defaults] =
-            layers.map(|keys| self.timing((keys.every.as_ref(), keys.cron.as_ref()), zone));
+            layers.map(|keys| self.timing((keys.every.as_ref(), keys.cron.as_ref()), LEAST, zone));
         let harmless = own.or(defaults).unwrap_or(Timing::Every(EVERY));
-        let every_harmful = self.duration(place.pick(|r| &r.every_harmful));
+        let every_harmful = self.interval(place.pick(|r| &r.every_harmful), LEAST_HARMFUL);
         let every_harmful = every_harmful.unwrap_or(match &harmless {
             Timing::Every(every) => EVERY_HARMFUL.max(*every),
             Timing::Cron(_) => EVERY_HARMFUL,
@@ -64,16 +68,17 @@ impl Reader<'_> {
         }
     }
 
-    /// What one table says of when; it may say it in one way alone.
+    /// What one table says of when; it may say it in one way alone. `least`: between two times.
     pub(super) fn timing(
         &mut self,
         (every, cron): (Option<&Text>, Option<&Text>),
+        least: Duration,
         zone: &TimeZone,
     ) -> Option<Timing> {
         if let (Some(_), Some(cron)) = (every, cron) {
             self.wrong(cron.span(), "give either `every` or `cron`, not both", None);
         }
-        let every = self.duration(every).map(Timing::Every);
+        let every = self.interval(every, least).map(Timing::Every);
         let cron = self.cron(cron, zone).map(Timing::Cron);
         every.or(cron)
     }

@@ -10,7 +10,7 @@ use super::program::Keys;
 use super::reader::Reader;
 use super::routes::Place;
 use super::tests::Timed;
-use super::timing::Rhythm;
+use super::timing::{LEAST, LEAST_HARMFUL, Rhythm};
 use crate::config::diagnostic::suggest;
 use crate::config::file::{self, At, File, Text};
 use crate::config::plan::{Line, Policy, Recovery, Watch};
@@ -26,6 +26,9 @@ const RECOVERIES: Rate = Rate {
     per: Duration::from_hours(1),
 };
 
+/// People are not reminded more often.
+const LEAST_REMINDER: Duration = Duration::from_mins(1);
+
 impl Reader<'_> {
     /// How a route is watched: one with tests, or a ping, which has none.
     pub(super) fn watch(
@@ -36,11 +39,17 @@ impl Reader<'_> {
     ) -> Watch {
         let rhythm = self.rhythm(place, zone);
         let enabled = place.pick(|r| &r.enabled);
+        let is_harmless = |it: &Timed| it.test.sample.payload.class() == Class::Harmless;
+        let least = if tests.is_none_or(|tests| tests.iter().all(is_harmless)) {
+            LEAST
+        } else {
+            LEAST_HARMFUL
+        };
         Watch {
             enabled: enabled.is_none_or(|enabled| *enabled.value()),
             lines: lines(rhythm, tests),
-            every_when_down: self.duration(place.pick(|r| &r.every_when_down)),
-            every_when_lost: self.duration(place.pick(|r| &r.every_when_lost)),
+            every_when_down: self.interval(place.pick(|r| &r.every_when_down), LEAST),
+            every_when_lost: self.interval(place.pick(|r| &r.every_when_lost), least),
             maintenance: self.maintenance(place.pick(|r| &r.maintenance), zone),
             policy: self.policy(place, file),
             alerts: self.told(place.pick(|r| &r.alerts), file),
@@ -60,7 +69,7 @@ impl Reader<'_> {
             fail_after: count(place.pick(|r| &r.fail_after), default.fail_after),
             recover_after: count(place.pick(|r| &r.recover_after), default.recover_after),
             max_alerts: count(place.pick(|r| &r.max_alerts), default.max_alerts),
-            remind_every: self.duration(place.pick(|r| &r.remind_every)),
+            remind_every: self.interval(place.pick(|r| &r.remind_every), LEAST_REMINDER),
             depends_on: self.depends_on(place, file),
         }
     }

@@ -41,6 +41,11 @@ pub(super) fn service(service: &ServicePlan) -> Table {
     }
     let most = i64::try_from(service.max_in_flight).unwrap_or(i64::MAX);
     put(&mut table, "max_in_flight", Some(most));
+    put(
+        &mut table,
+        "unsafe_intervals",
+        Some(service.unsafe_intervals),
+    );
     put(&mut table, "remember", Some(written(service.remember)));
     if let Some(heartbeat) = &service.heartbeat {
         put(&mut table, "heartbeat", Some(url(&heartbeat.url)));

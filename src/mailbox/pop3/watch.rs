@@ -31,6 +31,8 @@ const LONGEST_LINE: usize = 64 * 1024;
 const LONGEST_DELAY: Duration = Duration::from_hours(1);
 /// A service looks this often for what comes late, where nothing is awaited.
 const CALM: Duration = Duration::from_mins(5);
+/// The maildrop is left alone for no longer than this before the last session: what leaves has little time.
+const LAST_REST: Duration = Duration::from_secs(1);
 /// What a person calls the only folder POP3 shows.
 const FOLDER: &str = "INBOX";
 
@@ -102,7 +104,7 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
         if leaving {
             watcher.sweeping = watcher.sweep.is_on() && watcher.mailbox.cleanup == Cleanup::Delete;
             if watcher.maildrop.backlog() > 0 || watcher.sweeping {
-                sleep(pace.rest()).await;
+                sleep(pace.rest().min(LAST_REST)).await;
                 let last = watcher.session(&tls, Stamp::now(), &mut pace).await;
                 if let Err(blindness) = last {
                     watcher.left_behind(&blindness.failure.what);

@@ -34,6 +34,9 @@ use crate::probe::state::{Finding, State, TestKey};
 
 pub use standing::{Opening, Seen, Standing, Streak, Told};
 
+/// A server that turned us away so often is tested as seldom as it gets.
+const MOST_UNWELCOME: u32 = 16;
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -227,6 +230,10 @@ impl Board {
 
     /// How a route is, as far as the times of its tests depend on it.
     pub fn mood(&self, route: &RouteName) -> Mood {
+        let unwelcome = self.tests(route).map(|(_, standing)| standing.unwelcome);
+        if let Some(times) = unwelcome.max().filter(|times| *times > 0) {
+            return Mood::Unwelcome(times.min(MOST_UNWELCOME));
+        }
         match self.route_state(route) {
             State::Lost => Mood::Lost,
             State::Down => Mood::Failing,

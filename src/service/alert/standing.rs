@@ -38,6 +38,8 @@ pub struct Standing {
     pub unknowns: Streak,
     /// Failures one after the other, with results between them that say nothing.
     pub failures: Streak,
+    /// So many times one after the other the server turned us away.
+    pub unwelcome: u32,
     /// The newest failure.
     pub failure: Option<Seen>,
     /// The failure that is going on.
@@ -79,6 +81,9 @@ pub struct Seen {
     pub due_at: Timestamp,
     /// When its result came.
     pub at: Timestamp,
+    /// Whether the server turned us away.
+    #[serde(default)]
+    pub is_unwelcome: bool,
 }
 
 /// Results of a kind, one after the other.
@@ -126,6 +131,7 @@ impl Seen {
             reason: finding.reason.clone(),
             due_at: finding.due_at,
             at,
+            is_unwelcome: finding.is_unwelcome,
         }
     }
 
@@ -152,6 +158,11 @@ impl Standing {
     /// A result that says nothing neither counts as a failure nor ends a row of failures, and likewise with passes.
     pub(super) fn count(&mut self, seen: Seen) {
         self.flaps = self.flaps << 1 & ((1 << FLAP_RESULTS) - 1);
+        self.unwelcome = if seen.is_unwelcome {
+            self.unwelcome.saturating_add(1)
+        } else {
+            0
+        };
         match seen.verdict {
             Verdict::Pass | Verdict::Warn => {
                 self.passes.add(&seen);

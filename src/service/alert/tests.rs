@@ -210,6 +210,7 @@ fn all_passes_in_the_end(board: &mut Board, mut now: Timestamp) {
                 verdict: Verdict::Pass,
                 code: Code::Ok,
                 reason: String::new(),
+                is_unwelcome: false,
             };
             let effects = board.step(Event::Result(finding), now);
             let own: Vec<_> = told(&effects);
@@ -249,6 +250,7 @@ fn a_route_that_depends_on_itself_is_told_of() {
         verdict: Verdict::Fail,
         code: Code::Missing,
         reason: "a".repeat(10_000),
+        is_unwelcome: false,
     };
     let effects = board.step(Event::Result(finding), beginning());
     let told = effects.iter().filter_map(|effect| match effect {

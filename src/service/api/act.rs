@@ -32,9 +32,11 @@ struct Acknowledge {
 }
 
 pub(super) async fn trigger(State(desk): State<Arc<Desk>>, name: Named) -> Done {
-    let command = |route, reply| Command::Trigger(route, reply);
-    let Json(done) = tell(&desk, name, "triggered", command).await?;
+    let Path(name) = name?;
+    let route = RouteName::from(name.as_str());
+    let due = desk.ask(|reply| Command::Trigger(route, reply)).await??;
     // It is sent now; what becomes of it is known later.
+    let done = json!({ "route": name, "done": "triggered", "due_at": due });
     Ok((StatusCode::ACCEPTED, Json(done)))
 }
 

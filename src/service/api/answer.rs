@@ -44,7 +44,11 @@ impl IntoResponse for Problem {
             let realm = HeaderValue::from_static("Bearer realm=\"mailrobin\"");
             headers.insert(WWW_AUTHENTICATE, realm);
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        let again = [
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
+        if again.contains(&self.status) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response
@@ -56,6 +60,7 @@ impl From<Refusal> for Problem {
         let status = match &refusal {
             Refusal::NoRoute(_) => StatusCode::NOT_FOUND,
             Refusal::NothingFails(_) | Refusal::NotTested(..) => StatusCode::CONFLICT,
+            Refusal::Full(_) => StatusCode::TOO_MANY_REQUESTS,
         };
         Self::new(status, refusal.to_string())
     }

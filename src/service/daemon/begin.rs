@@ -100,6 +100,7 @@ impl Daemon {
             asked: BTreeMap::new(),
             groups: BTreeMap::new(),
             next_seq: earlier.last_seq + 1,
+            asked_for: BTreeMap::new(),
             pinging: BTreeMap::new(),
             crowded_out: BTreeMap::new(),
             errands: JoinSet::new(),
@@ -273,6 +274,7 @@ async fn take_up(
                 let underway = Underway {
                     seq: *seq,
                     route,
+                    is_asked: false,
                     submission: None,
                     group: None,
                 };

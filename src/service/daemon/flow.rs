@@ -25,6 +25,7 @@ use crate::store::Write;
 pub(super) struct Foreseen {
     cycle: Cycle,
     due: Stamp,
+    is_asked: bool,
     prospect: Prospect,
 }
 
@@ -40,14 +41,23 @@ impl Daemon {
             }
             self.start(start);
         }
+        // What was asked for and came to nothing is over.
+        self.asked_for.retain(|_, cycle| cycle.open > 0);
     }
 
     fn start(&mut self, start: Start) {
-        let name = start.key.route;
+        let Start {
+            key, due, is_asked, ..
+        } = start;
+        let name = key.route;
+        // Whoever asked was told that there is room.
+        let may = |daemon: &mut Self, count| {
+            is_asked || daemon.is_room_for(count) || daemon.crowd_out(&name)
+        };
         if let Some(ping) = self.plan.pings.get(&name) {
             let ping = Arc::clone(ping);
-            if self.is_room_for(1, name) {
-                self.speak(ping, start.due.wall);
+            if may(self, 1) {
+                self.speak(ping, due.wall, is_asked);
             }
             return;
         }
@@ -56,43 +66,71 @@ impl Daemon {
         };
         let tests = start.tests.iter().filter_map(|at| route.tests.get(*at));
         let cycle = Cycle::new(Arc::clone(&route), tests.cloned().collect());
-        if !self.is_room_for(cycle.tests.len(), name) {
+        if !may(self, cycle.tests.len()) {
             return;
         }
-        let due = start.due;
         if !route.gateway.each_address && self.lists.is_empty() {
             let prospect = Prospect::whichever();
             return self.begin(&Foreseen {
                 cycle,
                 due,
+                is_asked,
                 prospect,
             });
         }
+        self.asked_for_begins(&route.name, is_asked);
         let (gateway, lists) = (Arc::clone(&route.gateway), Arc::clone(&self.lists));
         self.errands.spawn(async move {
             let prospect = Prospect::of(&gateway, &lists).await;
             Errand::Foreseen(Box::new(Foreseen {
                 cycle,
                 due,
+                is_asked,
                 prospect,
             }))
         });
     }
 
-    /// Whether so many more may be in flight. A cycle that is larger than all that may be is sent by itself.
-    fn is_room_for(&mut self, more: usize, route: RouteName) -> bool {
-        let (now, most) = (self.in_flight(), self.plan.service.max_in_flight);
-        let is_room = now == 0 || now + more <= most;
-        if !is_room {
-            tracing::warn!(%route, "not tested, as `max_in_flight` probes are under way");
-            *self.crowded_out.entry(route).or_default() += 1;
+    /// What was looked up before a cycle is there: it begins.
+    pub(super) fn foreseen(&mut self, foreseen: &Foreseen) {
+        self.begin(foreseen);
+        self.asked_for_ends(&foreseen.cycle.route.name, foreseen.is_asked);
+    }
+
+    /// Part of a cycle that somebody asked for begins.
+    fn asked_for_begins(&mut self, route: &RouteName, is_asked: bool) {
+        if let Some(cycle) = self.asked_for.get_mut(route).filter(|_| is_asked) {
+            cycle.open += 1;
         }
-        is_room
+    }
+
+    /// Part of a cycle that somebody asked for is done.
+    pub(super) fn asked_for_ends(&mut self, route: &RouteName, is_asked: bool) {
+        if let Some(cycle) = self.asked_for.get_mut(route).filter(|_| is_asked) {
+            cycle.open = cycle.open.saturating_sub(1);
+            if cycle.open == 0 {
+                self.asked_for.remove(route);
+            }
+        }
+    }
+
+    /// Whether so many more may be in flight. A cycle that is larger than all that may be is sent by itself.
+    pub(super) fn is_room_for(&self, more: usize) -> bool {
+        let (now, most) = (self.in_flight(), self.plan.service.max_in_flight);
+        now == 0 || now + more <= most
+    }
+
+    /// A route is not tested this time; never `true`.
+    fn crowd_out(&mut self, route: &RouteName) -> bool {
+        tracing::warn!(%route, "not tested, as `max_in_flight` probes are under way");
+        *self.crowded_out.entry(route.clone()).or_default() += 1;
+        false
     }
 
     /// Speaks to a server, to each of its addresses where that is wanted.
-    fn speak(&mut self, it: Arc<Ping>, due: Timestamp) {
+    fn speak(&mut self, it: Arc<Ping>, due: Timestamp, is_asked: bool) {
         let seq = self.seq();
+        self.asked_for_begins(&it.name, is_asked);
         let (lists, instance) = (Arc::clone(&self.lists), self.identity.instance.clone());
         *self.pinging.entry(it.name.clone()).or_default() += 1;
         self.errands.spawn(async move {
@@ -102,6 +140,7 @@ impl Daemon {
             }
             Errand::Pinged(Pinged {
                 route: it.name.clone(),
+                is_asked,
                 seq,
                 records,
             })
@@ -113,6 +152,7 @@ impl Daemon {
         let Foreseen {
             cycle,
             due,
+            is_asked,
             prospect,
         } = foreseen;
         let mut groups = Vec::new();
@@ -146,9 +186,11 @@ impl Daemon {
                 let underway = Underway {
                     seq,
                     route: pending.route.name.clone(),
+                    is_asked: *is_asked,
                     submission: None,
                     group,
                 };
+                self.asked_for_begins(&underway.route, *is_asked);
                 self.flights.insert(id, underway);
                 let key = TestKey::sent(pending.route.name.clone(), &pending.test.sample);
                 self.launch(id, (seq, key, due.wall), Event::Start(Box::new(probe)));

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -98,10 +99,21 @@ enum Then {
 struct Underway {
     seq: u64,
     route: RouteName,
+    /// Somebody asked for it.
+    is_asked: bool,
     /// What is to be handed over once it is kept.
     submission: Option<(Arc<Route>, Submission)>,
     /// The probes of the same test and cycle, where each address of the gateway gets one.
     group: Option<u64>,
+}
+
+/// A cycle that somebody asked for.
+#[derive(Clone, Copy, Debug)]
+struct AskedFor {
+    /// When: its probes are due then.
+    due: Timestamp,
+    /// Probes, and what is looked up before there are any, that are not done.
+    open: usize,
 }
 
 /// A question about a message that is under way.
@@ -165,6 +177,8 @@ pub struct Daemon {
     asked: BTreeMap<Uuid, Asked>,
     groups: BTreeMap<u64, Group>,
     next_seq: u64,
+    /// Cycles that somebody asked for, by route, until they are done.
+    asked_for: BTreeMap<RouteName, AskedFor>,
     /// Pings under way, by route.
     pinging: BTreeMap<RouteName, usize>,
     /// Starts that could not be, because too much was in flight.

@@ -107,6 +107,7 @@ impl Daemon {
         self.flights.entry(id).or_insert(Underway {
             seq,
             route,
+            is_asked: false,
             submission: None,
             group: None,
         });

@@ -14,6 +14,7 @@ use crate::store::Write;
 /// What speaking to the addresses of one server came to.
 pub(super) struct Pinged {
     pub(super) route: RouteName,
+    pub(super) is_asked: bool,
     pub(super) seq: u64,
     pub(super) records: Vec<Record>,
 }
@@ -36,6 +37,10 @@ impl Daemon {
         let gone = generation.traffic.ledger.forget(id);
         let underway = self.flights.get(&id);
         let known = underway.map(|underway| (underway.seq, underway.group));
+        let asked = underway.map(|underway| (underway.route.clone(), underway.is_asked));
+        if let Some((route, is_asked)) = asked.filter(|_| !is_revision) {
+            self.asked_for_ends(&route, is_asked);
+        }
         if let (Some(record), Some((seq, group))) = (record, known) {
             let group = group.filter(|_| !is_revision);
             self.result(record, (seq, group), kept, then, (is_revision, counts));
@@ -77,6 +82,7 @@ impl Daemon {
             verdict: record.verdict,
             code: record.code,
             reason: record.reason.clone(),
+            is_unwelcome: record.is_unwelcome(),
         };
         let finding = if counts {
             self.of_group(group, finding)
@@ -118,9 +124,11 @@ impl Daemon {
     pub(super) fn pinged(&mut self, pinged: Pinged) {
         let Pinged {
             route,
+            is_asked,
             seq,
             records,
         } = pinged;
+        self.asked_for_ends(&route, is_asked);
         if let Some(count) = self.pinging.get_mut(&route) {
             *count = count.saturating_sub(1);
         }

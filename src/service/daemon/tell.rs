@@ -143,7 +143,7 @@ impl Daemon {
     pub(super) fn ran(&mut self, errand: Option<Errand>) {
         match errand {
             Some(Errand::Pinged(pinged)) => self.pinged(pinged),
-            Some(Errand::Foreseen(foreseen)) => self.begin(&foreseen),
+            Some(Errand::Foreseen(foreseen)) => self.foreseen(&foreseen),
             Some(Errand::Reread(read)) => self.reread(read),
             Some(Errand::Recovered(recovered)) => self.recovered(recovered),
             Some(Errand::Outbox(outbox)) => self.owed(outbox),

@@ -11,7 +11,7 @@ use super::super::alert::Event;
 use super::super::status::{
     Activity, AlertView, Command, MailboxView, Refusal, RouteView, Snapshot, TestView,
 };
-use super::Daemon;
+use super::{AskedFor, Daemon};
 use crate::clock::Stamp;
 use crate::config::plan::Watch;
 use crate::engine::ledger::Ledger;
@@ -30,10 +30,8 @@ impl Daemon {
             Command::Look(reply) => drop(reply.send(Box::new(self.snapshot(now)))),
             Command::InFlight(route, reply) => drop(reply.send(self.under_way(route.as_ref()))),
             Command::Trigger(route, reply) => {
-                let done = self.testable(&route).map(|()| {
-                    self.schedule.trigger(&route, now);
-                });
-                answer(reply, done);
+                let due = self.trigger(&route, now);
+                answer(reply, due);
             }
             Command::Acknowledge {
                 route,
@@ -44,6 +42,24 @@ impl Daemon {
             Command::Pause(route, reply) => answer(reply, self.pause(&route, true, now)),
             Command::Resume(route, reply) => answer(reply, self.pause(&route, false, now)),
         }
+    }
+
+    /// Has a route tested now. Of cycles that are asked for there is one at a time.
+    fn trigger(&mut self, route: &RouteName, now: Stamp) -> Result<Timestamp, Refusal> {
+        self.testable(route)?;
+        if let Some(cycle) = self.asked_for.get(route) {
+            return Ok(cycle.due);
+        }
+        if !self.is_room_for(self.planned(route).len().max(1)) {
+            return Err(Refusal::Full(route.clone()));
+        }
+        self.schedule.trigger(route, now);
+        let cycle = AskedFor {
+            due: now.wall,
+            open: 0,
+        };
+        self.asked_for.insert(route.clone(), cycle);
+        Ok(now.wall)
     }
 
     fn testable(&self, route: &RouteName) -> Result<(), Refusal> {
@@ -243,7 +259,7 @@ impl Daemon {
     }
 }
 
-fn answer(reply: oneshot::Sender<Result<(), Refusal>>, done: Result<(), Refusal>) {
+fn answer<T>(reply: oneshot::Sender<Result<T, Refusal>>, done: Result<T, Refusal>) {
     // Whoever asked may have gone.
     let _ = reply.send(done);
 }

@@ -28,6 +28,12 @@ impl Grid {
         }
     }
 
+    /// The grid whose first time lies one period after `now`.
+    pub(super) fn starting(period: Duration, now: Stamp) -> Self {
+        let anchor = now.mono + period;
+        Self { anchor, period }
+    }
+
     pub(super) fn period(self) -> Duration {
         self.period
     }

@@ -12,6 +12,8 @@ use crate::config::plan::{Cron, Line, Timing, Watch};
 
 /// A line that never ran does so within this time.
 const FIRST: Duration = Duration::from_mins(1);
+/// Where the server turns us away, the time to the next test doubles up to this.
+const SPARING: Duration = Duration::from_hours(1);
 /// A calendar's start that lies further in the future is no start that was: the clock was wrong.
 const CREDIBLE: SignedDuration = SignedDuration::from_hours(2);
 
@@ -49,14 +51,17 @@ enum Instead {
     Sooner(Grid),
     /// This grid, whatever the line's own timing is.
     Always(Grid),
+    /// Those of the calendar's starts that have so much time between them.
+    Sparse(Duration),
 }
 
 impl Instead {
     /// What tells it from others, wherever its grid was placed.
-    fn rule(self) -> (bool, Duration) {
+    fn rule(self) -> (u8, Duration) {
         match self {
-            Self::Sooner(grid) => (false, grid.period()),
-            Self::Always(grid) => (true, grid.period()),
+            Self::Sooner(grid) => (0, grid.period()),
+            Self::Always(grid) => (1, grid.period()),
+            Self::Sparse(pause) => (2, pause),
         }
     }
 }
@@ -163,6 +168,14 @@ impl Lane {
                 .every_when_lost
                 .map(|period| Instead::Always(grid(period)))
                 .or_else(down),
+            Mood::Unwelcome(times) => Some(match &self.own {
+                Own::Every(own) => {
+                    let pause = sparing(times, own.period()).max(own.period());
+                    let pause = pause.max(watch.every_when_lost.unwrap_or_default());
+                    Instead::Always(Grid::starting(pause, now))
+                }
+                Own::Cron { .. } => Instead::Sparse(sparing(times, FIRST)),
+            }),
         };
         let is_changed = self.instead.map(Instead::rule) != instead.map(Instead::rule);
         if is_changed {
@@ -190,8 +203,8 @@ impl Lane {
         match (&self.own, self.instead) {
             (Own::Every(_) | Own::Cron { .. }, Some(Instead::Always(grid)))
             | (Own::Every(_), Some(Instead::Sooner(grid))) => Some(grid),
-            (Own::Every(grid), None) => Some(*grid),
-            (Own::Cron { .. }, Some(Instead::Sooner(_)) | None) => None,
+            (Own::Every(grid), Some(Instead::Sparse(_)) | None) => Some(*grid),
+            (Own::Cron { .. }, Some(Instead::Sooner(_) | Instead::Sparse(_)) | None) => None,
         }
     }
 
@@ -205,7 +218,15 @@ impl Lane {
             return None;
         };
         let fired = fired.filter(|fired| fired.duration_since(after.wall) <= CREDIBLE);
-        let wall = cron.after(fired.map_or(after.wall, |fired| fired.max(after.wall)));
+        let last = fired.map_or(after.wall, |fired| fired.max(after.wall));
+        let wall = match self.instead {
+            // A start that is due just at the end of the pause is taken.
+            Some(Instead::Sparse(pause)) => {
+                let pause = pause.saturating_sub(FIRST / 2);
+                cron.after(last.checked_add(pause).unwrap_or(last))
+            }
+            Some(Instead::Sooner(_) | Instead::Always(_)) | None => cron.after(last),
+        };
         let own = wall.and_then(|wall| {
             let mono = mono_at(origin, wall)?;
             Some(Point {
@@ -218,7 +239,7 @@ impl Lane {
             Some(Instead::Sooner(grid)) => own
                 .filter(|own| own.due.since(after) <= grid.period())
                 .or_else(|| Some(Point::on(grid.after(after.mono), origin))),
-            Some(Instead::Always(_)) | None => own,
+            Some(Instead::Always(_) | Instead::Sparse(_)) | None => own,
         }
     }
 
@@ -296,6 +317,13 @@ impl Lane {
         let off = times.take(count.min(limit)).filter(|time| is_off(*time));
         u32::try_from(count - off.count()).unwrap_or(u32::MAX)
     }
+}
+
+/// The pause after a server has turned us away so many times: this long after the first, and twice as long after each
+/// further one.
+fn sparing(times: u32, first: Duration) -> Duration {
+    let doubled = 2_u32.saturating_pow(times.saturating_sub(1));
+    first.max(FIRST).saturating_mul(doubled).min(SPARING)
 }
 
 impl Point {

@@ -35,6 +35,9 @@ pub enum Mood {
     Failing,
     /// Something fails, and nobody is told any more.
     Lost,
+    /// The server turned us away, so many times one after the other: it refused the credentials or the connection, or
+    /// because of a blocklist. To test it sooner could lock an account or keep a listing.
+    Unwelcome(u32),
 }
 
 /// What an earlier run left behind.

@@ -154,6 +154,7 @@ impl Play {
                     verdict,
                     code,
                     reason,
+                    is_unwelcome: code.is_unwelcome(),
                 }));
             }
         }

@@ -129,6 +129,7 @@ pub(super) fn events(happenings: &[Happening]) -> Vec<(Timestamp, Event)> {
                     verdict,
                     code,
                     reason: "some\nreason".into(),
+                    is_unwelcome: code.is_unwelcome(),
                 })
             }
             What::Acknowledge(test) => Event::Acknowledge {
