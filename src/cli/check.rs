@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -28,6 +28,9 @@ use crate::probe::payload::{Payload, Suite};
 use crate::probe::record::Document;
 use crate::report::document;
 
+/// Of a run's `--timeout` so much at most is kept for cleaning up.
+const CLEANING_UP: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// The routes to test [default: all]
@@ -45,7 +48,7 @@ pub(super) struct Check {
     /// The time a round trip may take, instead of the routes' own
     #[arg(long, value_name = "DUR", value_parser = duration)]
     deadline: Option<Duration>,
-    /// The time the whole run may take
+    /// The time the whole run may take, secrets and clean-up included
     #[arg(short, long, value_name = "DUR", value_parser = duration)]
     timeout: Option<Duration>,
     /// First wait until every gateway answers EHLO and every mailbox can be opened, so long at most
@@ -103,12 +106,22 @@ impl Check {
     pub(super) async fn run(self, common: &Common) -> Result<Exit> {
         // Before all else: whatever goes wrong from here on, no older report may pass for this run's.
         let reports = Reports::open(&self.report)?;
-        let (plan, _) = common.plan().await?;
-        let order = self.order(&plan)?;
-        let identity = common.identity(&plan.signing).await?;
-        let mut signals = Signals::new()?;
         let began = Stamp::now();
+        let end_by = self.timeout.map(|limit| began.mono + limit);
+        let prepared = async {
+            let (plan, _) = common.plan().await?;
+            let order = self.order(&plan, end_by)?;
+            let identity = common.identity(&plan.signing).await?;
+            anyhow::Ok((plan, order, identity))
+        };
+        let (plan, order, identity) = tokio::select! {
+            prepared = prepared => prepared?,
+            () = until(end_by) => bail!("--timeout was over before the config and its signing key were read: nothing was sent"),
+        };
+        let mut signals = Signals::new()?;
         if let Some(limit) = self.wait {
+            let left = end_by.map(|end| end.saturating_duration_since(Stamp::now().mono));
+            let limit = left.map_or(limit, |left| limit.min(left));
             let waited = tokio::select! {
                 waited = wait(&plan, &order, limit, common.quiet) => waited,
                 () = signals.next() => Err(Unready::interrupted()),
@@ -133,7 +146,7 @@ impl Check {
         };
         let records = tokio::select! {
             records = running => records?,
-            () = self.watch_over(&mut signals, &stop) => bail!("interrupted twice: nothing more is waited for"),
+            () = self.watch_over(&mut signals, &stop, end_by) => bail!("interrupted twice: nothing more is waited for"),
         };
         let document = document::document(records, started.wall, Stamp::now().wall);
         let interrupted = stop.is_cancelled()
@@ -171,7 +184,7 @@ impl Check {
     }
 
     /// What is sent: every test of every chosen route, `count` times, routes by turns.
-    fn order(&self, plan: &Plan) -> Result<Order> {
+    fn order(&self, plan: &Plan, end_by: Option<Instant>) -> Result<Order> {
         let known = plan.routes.keys().chain(plan.pings.keys());
         let known = known.map(RouteName::as_str);
         for name in &self.routes {
@@ -205,6 +218,7 @@ impl Check {
             linger: self.linger,
             settle: self.settle.unwrap_or_default(),
             fail_fast: self.fail_fast,
+            end_by,
             transcript: self.transcript,
         })
     }
@@ -252,17 +266,20 @@ impl Check {
         Arc::new(route)
     }
 
-    /// Stops the run at its timeout or at the first signal; ends at the second.
-    async fn watch_over(&self, signals: &mut Signals, stop: &CancellationToken) {
-        let timeout = async {
-            match self.timeout {
-                Some(timeout) => tokio::time::sleep(timeout).await,
-                None => std::future::pending().await,
-            }
-        };
+    /// Stops the run at the first signal, or so long before its end that it can still clean up; ends at the second.
+    async fn watch_over(
+        &self,
+        signals: &mut Signals,
+        stop: &CancellationToken,
+        end_by: Option<Instant>,
+    ) {
+        let reserve = self.timeout.map(|limit| (limit / 10).min(CLEANING_UP));
+        let stops_at = end_by
+            .zip(reserve)
+            .and_then(|(end, reserve)| end.checked_sub(reserve));
         tokio::select! {
             () = signals.next() => {}
-            () = timeout => {}
+            () = until(stops_at) => {}
         }
         stop.cancel();
         signals.next().await;
@@ -279,6 +296,14 @@ impl Check {
             return Exit::OK;
         }
         Exit(verdict.exit_code())
+    }
+}
+
+/// Waits for this time; without one, for ever.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 

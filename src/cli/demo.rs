@@ -262,6 +262,7 @@ impl Demo {
             cycles,
             linger: Duration::from_secs(1),
             fail_fast: false,
+            end_by: None,
             transcript: false,
         };
         let (tell, told) = mpsc::unbounded_channel();

@@ -19,13 +19,15 @@ use super::{Common, Exit};
 use crate::clock::Stamp;
 use crate::config::plan::{
     Auth, DEFAULT_CERTIFICATE_WARN, DnsPlan, Door, Endpoint, Gateway, Login, Ping as Plan,
-    PingServer, Security, Trust,
+    PingServer, Reference, Security, Trust,
 };
 use crate::config::secret::Secret;
 use crate::config::value::{blocklist, duration, name_server};
 use crate::engine::blocklists::Blocklists;
 use crate::engine::ping::{addresses, ping};
+use crate::engine::uplink::Uplink;
 use crate::files::{self, PEM_LIMIT};
+use crate::judge::network;
 use crate::net::dns::Dns;
 use crate::probe::message;
 use crate::probe::outcome::Verdict;
@@ -102,6 +104,9 @@ pub(super) struct Ping {
     /// Ask this name server instead of the system's (repeatable)
     #[arg(long, value_name = "ADDRESS", value_parser = name_server)]
     dns: Vec<SocketAddr>,
+    /// Where the server cannot be reached, ask this whether we have a network: HOST:PORT, a URL or dns:NAME (repeatable)
+    #[arg(long, value_name = "REFERENCE")]
+    uplink: Vec<Reference>,
     /// Ask this blocklist about the address we come from (repeatable)
     #[arg(long, value_name = "ZONE", value_parser = blocklist)]
     dnsbl: Vec<String>,
@@ -179,6 +184,8 @@ impl Ping {
             sending_address: self.sending_address,
         };
         let lists = Blocklists::new(&dns);
+        let resolver = Dns::new(Arc::clone(&dns.servers));
+        let uplink = Arc::new(Uplink::asking(self.uplink.clone(), resolver));
         let plan = self.plan(&dns).await?;
         let visited = if self.all {
             match addresses(&plan).await {
@@ -199,7 +206,10 @@ impl Ping {
                 next += self.interval;
                 for address in &visited {
                     let due_at = Stamp::now().wall;
-                    let record = ping(&plan, *address, &lists, ("", due_at)).await;
+                    let mut record = ping(&plan, *address, &lists, ("", due_at)).await;
+                    if network::is_doubtful(&record) {
+                        record = network::judged(record, &uplink.without(1).await);
+                    }
                     if self.format == Format::Human {
                         self.show(common, &record, number, visited.len())?;
                     }

@@ -17,3 +17,4 @@ mod send;
 mod settle;
 pub mod traffic;
 pub mod unstarted;
+pub mod uplink;

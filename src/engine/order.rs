@@ -1,7 +1,7 @@
 //! What a run is to do, for whom, and what it tells meanwhile.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -28,6 +28,8 @@ pub struct Order {
     pub settle: Duration,
     /// No probe is started after the first that fails.
     pub fail_fast: bool,
+    /// When all is over, clean-up included; `None`: when it is done.
+    pub end_by: Option<Instant>,
     /// Whether both sides of the SMTP sessions are kept.
     pub transcript: bool,
 }
@@ -64,7 +66,7 @@ pub enum Progress {
     /// The gateway has taken it; a copy is awaited.
     Accepted(Uuid),
     /// The gateway puts it off; it is tried again at the time given.
-    Deferred(Uuid, std::time::Instant),
+    Deferred(Uuid, Instant),
     /// It has its outcome. Duplicates may still change the record.
     Settled(Box<Record>),
     /// A mailbox cannot be read.

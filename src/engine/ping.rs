@@ -125,7 +125,12 @@ pub(super) async fn round(
             // The semaphore is never closed.
             let _slot = slots.acquire().await;
             let mut records = Vec::new();
-            for address in each_address(&it).await {
+            let addresses = tokio::select! {
+                biased;
+                () = stop.cancelled() => vec![None],
+                addresses = each_address(&it) => addresses,
+            };
+            for address in addresses {
                 let who = (instance.as_str(), due_at);
                 let mut trials: Vec<Record> = Vec::new();
                 loop {

@@ -16,8 +16,9 @@ use super::order::{Identity, Order, Progress};
 use super::pending::{Pending, Prospect};
 use super::ping::{self, Round};
 use super::settle::Settling;
-use super::traffic::{Happened, Traffic};
+use super::traffic::{FAREWELL, Happened, Traffic};
 use super::unstarted::record_of;
+use super::uplink;
 use crate::clock::Stamp;
 use crate::config::plan::{Plan, Route, Test};
 use crate::judge::record;
@@ -62,7 +63,7 @@ pub async fn run(
     let (sent, pinged) = tokio::join!(sent, pinged);
     let mut records = sent?;
     records.extend(pinged);
-    Ok(records)
+    Ok(uplink::doubted(records, plan, &stop).await)
 }
 
 /// The round trips of an order.
@@ -282,12 +283,15 @@ impl Run<'_> {
 
     /// Ends in good order, and gives every record.
     async fn leave(mut self) -> Result<Vec<Record>, MintError> {
+        let left = self.order.end_by.map(Instant::from_std);
+        let left = left.map(|end| end.saturating_duration_since(Instant::now()));
+        let within = left.unwrap_or(FAREWELL).min(FAREWELL);
         let pending = std::mem::take(&mut self.pending);
         let skipped: Vec<_> = pending
             .iter()
             .map(|pending| self.skipped(&pending.route, &pending.test))
             .collect::<Result<_, _>>()?;
-        let ledger = self.traffic.leave().await;
+        let ledger = self.traffic.leave(within).await;
         let records = ledger.into_records(&self.identity.instance).chain(skipped);
         let mut records: Vec<_> = records.collect();
         self.settling.supersede(&mut records);

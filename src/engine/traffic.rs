@@ -22,8 +22,8 @@ use crate::probe::name::{GatewayName, MailboxName};
 use crate::probe::tag::Signer;
 use crate::smtp::submit::Submission;
 
-/// How long watchers may take to clean up and leave.
-const FAREWELL: Duration = Duration::from_secs(10);
+/// How long watchers may take to clean up and leave, unless their run has less time.
+pub const FAREWELL: Duration = Duration::from_secs(10);
 
 /// What is under way.
 pub struct Traffic {
@@ -109,9 +109,9 @@ impl Traffic {
         }
     }
 
-    /// Lets senders and watchers end in good order, within bounds; what is known stays. Of what watchers still tell only
+    /// Lets senders and watchers end in good order, within this time; what is known stays. Of what watchers still tell only
     /// the end of their clean-up is taken in.
-    pub async fn leave(self) -> Ledger {
+    pub async fn leave(self, within: Duration) -> Ledger {
         let Self {
             mut ledger,
             senders,
@@ -133,7 +133,7 @@ impl Traffic {
             tokio::join!(collector.finish(), heard);
             while sending.join_next().await.is_some() {}
         };
-        if timeout(FAREWELL, farewell).await.is_err() {
+        if timeout(within, farewell).await.is_err() {
             tracing::warn!("a mailbox or a gateway took too long to leave: copies may stay");
             cancel.cancel();
             sending.shutdown().await;

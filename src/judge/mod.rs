@@ -3,6 +3,7 @@
 
 mod course;
 pub mod evidence;
+pub mod network;
 pub mod ping;
 pub mod reason;
 pub mod record;

@@ -250,6 +250,7 @@ codes! {
     Blocklisted "blocklisted" "The gateway refused or put off the message, and named a blocklist that our address is on.";
     DnsFailed "dns-failed" "The server's name could not be resolved to an address.";
     ConnectFailed "connect-failed" "No TCP connection to the server could be made.";
+    ProberOffline "prober-offline" "No server of the config can be reached, and no reference answers: this machine has no network.";
     TlsFailed "tls-failed" "TLS with the server could not be established or verified.";
     Certificate "certificate" "The server answers, but its certificate does not verify, or ends soon.";
     StarttlsMissing "starttls-missing" "The server does not offer STARTTLS, which the config asks for.";

@@ -35,5 +35,7 @@ mod secrets;
 mod service_config;
 mod settle;
 mod store;
+mod time_limit;
+mod uplink;
 mod words;
 mod writers;

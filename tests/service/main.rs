@@ -23,4 +23,5 @@ mod ending;
 mod endurance;
 mod kills;
 mod load;
+mod offline;
 mod trouble;

@@ -97,6 +97,8 @@ pub struct Service {
     /// Probes in flight at once.
     #[schemars(range(min = 1))]
     pub max_in_flight: Option<At<u16>>,
+    /// What must answer while this machine has a network: `1.1.1.1:53`, `https://example.org/`, `dns:example.org`.
+    pub uplink: Option<At<Vec<Text>>>,
     /// Lifts the lower bounds of every interval: for tests against the lab alone.
     pub unsafe_intervals: Option<At<bool>>,
     /// How long a late copy still changes a probe's record.

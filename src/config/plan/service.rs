@@ -1,11 +1,15 @@
 //! The service as a whole: where it keeps its history, and where it can be asked.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ClientCertificate;
+use reqwest::Url;
+
+use super::{ClientCertificate, Endpoint};
 use crate::config::secret::Secret;
 
 /// Where the history is kept, and for how long.
@@ -43,6 +47,8 @@ pub struct ServicePlan {
     pub tls: Option<Arc<ClientCertificate>>,
     /// Probes in flight at once.
     pub max_in_flight: usize,
+    /// What must answer while this machine has a network.
+    pub uplink: Vec<Reference>,
     /// Whether intervals may be as short as one likes.
     pub unsafe_intervals: bool,
     /// How long a late copy still changes a probe's record.
@@ -55,6 +61,60 @@ impl ServicePlan {
     /// Whether others than this machine can reach an address, so that they must show the token.
     pub fn is_open(listen: SocketAddr) -> bool {
         !listen.ip().to_canonical().is_loopback()
+    }
+}
+
+/// Something far away that answers while this machine has a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// A server that takes TCP connections.
+    Connect(Endpoint),
+    /// A URL that is answered, with whatever status.
+    Web(Url),
+    /// A name that resolves.
+    Lookup(String),
+}
+
+impl FromStr for Reference {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "{text:?} is no reference: write \"1.1.1.1:53\", \"https://example.org/\" or \"dns:example.org\""
+            )
+        };
+        let is_name = |name: &str| {
+            let is_part = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+            !name.is_empty() && name.chars().all(is_part)
+        };
+        if let Some(name) = text.strip_prefix("dns:") {
+            return is_name(name)
+                .then(|| Self::Lookup(name.to_owned()))
+                .ok_or_else(wrong);
+        }
+        if text.contains("://") {
+            let url = Url::parse(text).map_err(|_| wrong())?;
+            let is_web = ["https", "http"].contains(&url.scheme()) && url.has_host();
+            return is_web.then_some(Self::Web(url)).ok_or_else(wrong);
+        }
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().ok().filter(|port| *port > 0);
+        let (host, port) = Some(host.to_owned())
+            .filter(|host| is_name(host))
+            .zip(port)
+            .ok_or_else(wrong)?;
+        Ok(Self::Connect(Endpoint { host, port }))
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(endpoint) => endpoint.fmt(f),
+            Self::Web(url) => url.fmt(f),
+            Self::Lookup(name) => write!(f, "dns:{name}"),
+        }
     }
 }
 
@@ -78,6 +138,7 @@ impl Default for ServicePlan {
             token: None,
             tls: None,
             max_in_flight: 1000,
+            uplink: Vec::new(),
             unsafe_intervals: false,
             remember: Duration::from_hours(7 * 24),
             heartbeat: None,

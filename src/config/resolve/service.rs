@@ -60,6 +60,9 @@ impl Reader<'_> {
             ("tls_cert", keys.tls_cert.as_ref()),
             ("tls_key", keys.tls_key.as_ref()),
         );
+        let references = keys.uplink.iter().flat_map(At::value);
+        let uplink = references.filter_map(|text| self.checked(Some(text), str::parse));
+        let uplink = uplink.collect();
         let max_in_flight = keys.max_in_flight.as_ref();
         let remember = self.duration(keys.remember.as_ref());
         let every = self.interval(keys.heartbeat_every.as_ref(), LEAST);
@@ -70,6 +73,7 @@ impl Reader<'_> {
             tls,
             max_in_flight: max_in_flight
                 .map_or(default.max_in_flight, |count| usize::from(*count.value())),
+            uplink,
             unsafe_intervals: is_on(keys.unsafe_intervals.as_ref()),
             remember: remember.unwrap_or(default.remember),
             heartbeat: heartbeat.map(|url| Heartbeat {

@@ -41,6 +41,8 @@ pub(super) fn service(service: &ServicePlan) -> Table {
     }
     let most = i64::try_from(service.max_in_flight).unwrap_or(i64::MAX);
     put(&mut table, "max_in_flight", Some(most));
+    let uplink: Vec<_> = service.uplink.iter().map(ToString::to_string).collect();
+    put(&mut table, "uplink", Some(uplink));
     put(
         &mut table,
         "unsafe_intervals",

@@ -114,6 +114,7 @@ fn said(case: &Case<'_>, judgement: Judgement, way: &str) -> String {
         }
         Code::DnsFailed
         | Code::ConnectFailed
+        | Code::ProberOffline
         | Code::TlsFailed
         | Code::Certificate
         | Code::StarttlsMissing

@@ -10,7 +10,7 @@ use super::standing::{FLAPS, Opening, Seen, Standing, Streak, Told};
 use super::{Board, Effect, Turn};
 use crate::config::plan::Policy;
 use crate::probe::notice::Event;
-use crate::probe::outcome::Verdict;
+use crate::probe::outcome::{Code, Verdict};
 use crate::probe::state::{State, TestKey};
 
 /// So many results in a row that say nothing are Unknown.
@@ -100,7 +100,9 @@ impl Board {
         let is_told = standing
             .told
             .is_some_and(|told| told.state == State::Unknown);
-        if !is_told && !standing.is_flapping {
+        // That this machine has no network is told once, and not of every test.
+        let is_ours = seen.code == Code::ProberOffline;
+        if !is_told && !is_ours && !standing.is_flapping {
             self.complain(key, State::Unknown, since, seen, turn);
         }
     }

@@ -26,6 +26,7 @@ use crate::engine::ledger::Ledger;
 use crate::engine::mint::Mint;
 use crate::engine::order::Identity;
 use crate::engine::traffic::Traffic;
+use crate::engine::uplink::Uplink;
 use crate::mailbox::Sweep;
 use crate::probe::name::RouteName;
 use crate::probe::record::Record;
@@ -94,6 +95,7 @@ impl Daemon {
             board: Board::restore(&identity.instance, earlier.standings),
             mint: Mint::new(identity.signer.clone()),
             lists: Arc::new(Blocklists::new(&plan.dns)),
+            uplink: Arc::new(Uplink::of(&plan)),
             generations: vec![Generation { number: 0, traffic }],
             leaving: JoinSet::new(),
             flights: taken.flights,
@@ -117,6 +119,7 @@ impl Daemon {
             mailboxes: BTreeMap::new(),
             store: StoreView::default(),
             config_problem: None,
+            is_offline: false,
             last,
             metrics,
             well,

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::{Daemon, PATIENCE};
 use crate::clock::Stamp;
 use crate::engine::ledger::Ledger;
+use crate::engine::traffic::FAREWELL;
 
 /// How long notices that are on their way may still take.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -67,7 +68,7 @@ impl Daemon {
         errands.shutdown().await;
         for generation in generations {
             leaving.spawn(async {
-                generation.traffic.leave().await;
+                generation.traffic.leave(FAREWELL).await;
             });
         }
         all(&mut leaving).await;

@@ -38,7 +38,8 @@ use crate::config::plan::{Plan, Route};
 use crate::engine::blocklists::Blocklists;
 use crate::engine::mint::Mint;
 use crate::engine::order::Identity;
-use crate::engine::traffic::{Happened, Traffic};
+use crate::engine::traffic::{FAREWELL, Happened, Traffic};
+use crate::engine::uplink::Uplink;
 use crate::probe::facts::{Place, Sighting};
 use crate::probe::name::{AlertName, MailboxName, RouteName};
 use crate::probe::notice::Notice;
@@ -145,6 +146,8 @@ enum Errand {
     Foreseen(Box<flow::Foreseen>),
     /// Notices that are still owed.
     Outbox(Vec<Waiting>),
+    /// Whether it is us, where a server was not reached.
+    Doubted(Box<results::Doubted>),
     /// The config was read.
     Reread(reload::Reread),
     /// A recovery action was run.
@@ -170,6 +173,7 @@ pub struct Daemon {
     board: Board,
     mint: Mint,
     lists: Arc<Blocklists>,
+    uplink: Arc<Uplink>,
     generations: Vec<Generation>,
     leaving: JoinSet<()>,
     flights: BTreeMap<Uuid, Underway>,
@@ -198,6 +202,7 @@ pub struct Daemon {
     mailboxes: BTreeMap<MailboxName, Option<String>>,
     store: StoreView,
     config_problem: Option<String>,
+    is_offline: bool,
     last: BTreeMap<TestKey, (u64, LastResult)>,
     metrics: Arc<Metrics>,
     well: watch::Sender<bool>,
@@ -312,7 +317,7 @@ impl Daemon {
             |it: &mut Generation| Some(it.number) != current && it.traffic.ledger.open() == 0;
         for generation in self.generations.extract_if(.., is_done) {
             self.leaving.spawn(async {
-                generation.traffic.leave().await;
+                generation.traffic.leave(FAREWELL).await;
             });
         }
         while self.leaving.try_join_next().is_some() {}

@@ -17,6 +17,7 @@ use crate::config::plan::Plan;
 use crate::config::{self, ConfigError};
 use crate::engine::blocklists::Blocklists;
 use crate::engine::ledger::Ledger;
+use crate::engine::uplink::Uplink;
 use crate::files::{self, CONFIG_LIMIT, FileError, off_loop};
 
 /// The config file is looked at this often.
@@ -166,6 +167,7 @@ impl Daemon {
             tracing::warn!("a change of {key} takes effect when mailrobin is started anew");
         }
         self.lists = Arc::new(Blocklists::new(&plan.dns));
+        self.uplink = Arc::new(Uplink::of(&plan));
         self.schedule.reload(&plan.watches, now);
         self.set_couriers(|name| old.alerts.get(name) != plan.alerts.get(name));
         self.offer_outbox();

@@ -1,12 +1,16 @@
 //! What probes came to: kept, counted and told of.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::super::alert::Event;
 use super::super::status::LastResult;
-use super::{Daemon, Group, Then};
+use super::{Daemon, Errand, Group, Then};
 use crate::clock::Stamp;
+use crate::judge::network::{self, Network};
 use crate::probe::name::RouteName;
+use crate::probe::outcome::{Code, Outcome};
 use crate::probe::record::Record;
 use crate::probe::state::{Finding, TestKey};
 use crate::store::Write;
@@ -18,6 +22,18 @@ pub(super) struct Pinged {
     pub(super) seq: u64,
     pub(super) records: Vec<Record>,
 }
+
+/// A result that may come from this machine's own network, and what is known of that.
+pub(super) struct Doubted {
+    record: Record,
+    order: (u64, Option<u64>),
+    kept: Option<Vec<u8>>,
+    then: Vec<Then>,
+    network: Network,
+}
+
+/// What it is called that this machine has no network.
+const OFFLINE: &str = "this machine has no network";
 
 impl Daemon {
     /// A probe has its outcome, or a record that is another than before; if that comes to nothing else, it is no result.
@@ -43,10 +59,58 @@ impl Daemon {
         }
         if let (Some(record), Some((seq, group))) = (record, known) {
             let group = group.filter(|_| !is_revision);
-            self.result(record, (seq, group), kept, then, (is_revision, counts));
+            if network::is_doubtful(&record) && !is_revision {
+                self.doubt(record, (seq, group), kept, then);
+            } else {
+                self.result(record, (seq, group), kept, then, (is_revision, counts));
+            }
         }
         for id in gone {
             self.flights.remove(&id);
+        }
+    }
+
+    /// Asks whether it is us before a server that was not reached is blamed.
+    fn doubt(
+        &mut self,
+        record: Record,
+        order: (u64, Option<u64>),
+        kept: Option<Vec<u8>>,
+        then: Vec<Then>,
+    ) {
+        let uplink = Arc::clone(&self.uplink);
+        self.errands.spawn(async move {
+            Errand::Doubted(Box::new(Doubted {
+                network: uplink.network().await,
+                record,
+                order,
+                kept,
+                then,
+            }))
+        });
+    }
+
+    /// It is known whether it is us.
+    pub(super) fn doubted(&mut self, doubted: Doubted) {
+        let Doubted {
+            record,
+            order,
+            kept,
+            then,
+            network,
+        } = doubted;
+        if let Network::Gone(silent) = &network {
+            self.offline(Some(network::gone(silent)));
+        }
+        let record = network::judged(record, &network);
+        self.result(record, order, kept, then, (false, true));
+    }
+
+    /// This machine has no network, or has one again: one notice for all routes.
+    fn offline(&mut self, problem: Option<String>) {
+        if self.is_offline != problem.is_some() {
+            self.is_offline = problem.is_some();
+            self.trouble(OFFLINE, problem);
         }
     }
 
@@ -69,6 +133,9 @@ impl Daemon {
         } = &record;
         let payload = record.payload_name();
         tracing::info!(%id, %route, payload, %outcome, %verdict, %code, is_revision, "settled");
+        if record.code != Code::ProberOffline && record.outcome != Outcome::Unsent {
+            self.offline(None);
+        }
         let key = TestKey::of(&record);
         let newest = self.last.get(&key).is_none_or(|(last, _)| *last <= seq);
         if newest {
@@ -138,8 +205,12 @@ impl Daemon {
             self.groups.insert(number, Group { awaited, worst });
         }
         for record in records {
-            let seq = self.seq();
-            self.result(record, (seq, group), None, Vec::new(), (false, true));
+            let order = (self.seq(), group);
+            if network::is_doubtful(&record) {
+                self.doubt(record, order, None, Vec::new());
+            } else {
+                self.result(record, order, None, Vec::new(), (false, true));
+            }
         }
     }
 }

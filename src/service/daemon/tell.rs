@@ -144,6 +144,7 @@ impl Daemon {
         match errand {
             Some(Errand::Pinged(pinged)) => self.pinged(pinged),
             Some(Errand::Foreseen(foreseen)) => self.foreseen(&foreseen),
+            Some(Errand::Doubted(doubted)) => self.doubted(*doubted),
             Some(Errand::Reread(read)) => self.reread(read),
             Some(Errand::Recovered(recovered)) => self.recovered(recovered),
             Some(Errand::Outbox(outbox)) => self.owed(outbox),
