@@ -309,6 +309,29 @@ fn the_folder_to_move_to_is_made_where_it_is_not_there() {
     }
 }
 
+/// Dovecot says so of the folder that the very command has made.
+#[test]
+fn a_folder_that_is_there_before_it_is_made_is_moved_to() {
+    for capabilities in ["UIDPLUS MOVE", "UIDPLUS"] {
+        let quirks = Quirks {
+            capabilities,
+            before: |state, command| {
+                if command.starts_with("CREATE") {
+                    state.make("Robins");
+                }
+                true
+            },
+            ..Quirks::default()
+        };
+        let store = Store::open(quirks, |_| ());
+        let ran = check(&store, "cleanup = \"move:Robins\"", "", NO_LINGER);
+        assert_eq!(ran.passed().evidence.cleanup, None);
+        let mut state = store.state();
+        assert_eq!(state.inbox().messages.len(), 0);
+        assert_eq!(state.folder("Robins").messages.len(), 1);
+    }
+}
+
 #[test]
 fn a_folder_that_cannot_be_made_is_said() {
     let quirks = Quirks {

@@ -72,6 +72,15 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
+    fn new(name: &'static str, validity: u32) -> Self {
+        Self {
+            name,
+            validity,
+            next: 1,
+            messages: Vec::new(),
+        }
+    }
+
     pub(crate) fn put(&mut self, message: Message) {
         let uid = self.next;
         self.next += 1;
@@ -111,6 +120,15 @@ impl State {
 
     pub(crate) fn inbox(&mut self) -> &mut Folder {
         self.folder("INBOX")
+    }
+
+    /// Makes a folder, unless it is there.
+    pub(crate) fn make(&mut self, name: &'static str) -> bool {
+        let is_new = self.folders.iter().all(|folder| folder.name != name);
+        if is_new {
+            self.folders.push(Folder::new(name, 11));
+        }
+        is_new
     }
 }
 
@@ -165,14 +183,8 @@ pub(crate) struct Store {
 impl Store {
     /// With an empty INBOX and Junk; `fill` puts in what is there from the start.
     pub(crate) fn open(quirks: Quirks, fill: impl FnOnce(&mut State)) -> Self {
-        let folder = |name, validity| Folder {
-            name,
-            validity,
-            next: 1,
-            messages: Vec::new(),
-        };
         let mut state = State {
-            folders: vec![folder("INBOX", 7), folder("Junk", 9)],
+            folders: vec![Folder::new("INBOX", 7), Folder::new("Junk", 9)],
             ..State::default()
         };
         fill(&mut state);
@@ -324,7 +336,8 @@ impl Session<'_> {
             }
             ("SELECT", _) => self.select(state, &name, &mut out),
             ("STATUS", _) => self.status(state, &name, &mut out),
-            ("CREATE", _) => create(state, name),
+            ("CREATE", _) if state.make(name.leak()) => "OK created",
+            ("CREATE", _) => "NO [ALREADYEXISTS] it is there",
             ("NOOP", _) => {
                 self.news(state, &mut out);
                 "OK done"
@@ -528,19 +541,6 @@ impl Session<'_> {
         self.news(state, out);
         "OK done"
     }
-}
-
-fn create(state: &mut State, name: String) -> &'static str {
-    if state.folders.iter().any(|folder| folder.name == name) {
-        return "NO [ALREADYEXISTS] it is there";
-    }
-    state.folders.push(Folder {
-        name: name.leak(),
-        validity: 11,
-        next: 1,
-        messages: Vec::new(),
-    });
-    "OK created"
 }
 
 /// Whether a sequence set holds a number; `*` is the largest, and its range may be written either way round.

@@ -422,7 +422,8 @@ impl Watcher {
             if !uids.is_empty() {
                 let (mailbox, count) = (&self.mailbox.name, uids.len());
                 tracing::info!(%mailbox, folder = %folder.name, count, "leftovers of earlier runs are swept");
-                let remainder = clean_up(session, &self.mailbox.cleanup, &uids).await?;
+                let remainder =
+                    clean_up(session, &self.mailbox.cleanup, &uids, &mut BTreeSet::new()).await?;
                 self.tell_uncleaned(remainder).await;
             }
         }
@@ -451,7 +452,7 @@ impl Watcher {
                 if uids.is_empty() {
                     return Ok(None);
                 }
-                clean_up(session, &self.mailbox.cleanup, &uids).await
+                clean_up(session, &self.mailbox.cleanup, &uids, &mut BTreeSet::new()).await
             };
             match cleaned.await {
                 Ok(remainder) => self.tell_uncleaned(remainder).await,
