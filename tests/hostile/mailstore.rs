@@ -158,6 +158,8 @@ pub(crate) struct Quirks {
     pub(crate) take: fn(&mut State, &str),
     /// Sees each command of a session before it is carried out; where it says no, the session is closed.
     pub(crate) before: fn(&mut State, &str) -> bool,
+    /// Whether a command is answered with NO.
+    pub(crate) refuses: fn(&mut State, &str) -> bool,
 }
 
 impl Default for Quirks {
@@ -169,6 +171,7 @@ impl Default for Quirks {
             silent: false,
             take: |state, message| state.inbox().put(Message::new(message)),
             before: |_, _| true,
+            refuses: |_, _| false,
         }
     }
 }
@@ -307,7 +310,11 @@ impl Session<'_> {
                 if !(self.quirks.before)(&mut state, command) {
                     return Ok(());
                 }
-                self.answer(&mut state, command)
+                if (self.quirks.refuses)(&mut state, command) {
+                    "{tag} NO not now\r\n".to_owned()
+                } else {
+                    self.answer(&mut state, command)
+                }
             };
             line.say(&answer.replace("{tag}", tag))?;
             if command == "LOGOUT" {

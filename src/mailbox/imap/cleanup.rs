@@ -8,14 +8,14 @@ use crate::config::plan::Cleanup;
 /// Maximum messages in one command.
 const AT_ONCE: usize = 500;
 
-/// Cleans up these messages of the selected folder, whose tags this session has shown. Returns why they stay all the same,
-/// where the server cannot take them away. Those in `copied` have been copied to where they are moved, and are only removed.
+/// Cleans up these messages of the selected folder, whose tags this session has shown. Those in `copied` have been copied to
+/// where they are moved, and are only removed.
 pub(super) async fn clean_up(
     session: &mut Session,
     cleanup: &Cleanup,
     uids: &[u32],
     copied: &mut BTreeSet<u32>,
-) -> Result<Option<String>, ImapError> {
+) -> Result<(), ImapError> {
     for chunk in uids.chunks(AT_ONCE) {
         let set = uid_set(chunk);
         match cleanup {
@@ -36,7 +36,7 @@ pub(super) async fn clean_up(
             }
         }
     }
-    Ok(remainder(session, cleanup))
+    Ok(())
 }
 
 /// Why copies stay in the folder though they were cleaned up.
