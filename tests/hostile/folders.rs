@@ -309,6 +309,29 @@ fn the_folder_to_move_to_is_made_where_it_is_not_there() {
     }
 }
 
+/// Dovecot says so of the folder that the very command has made.
+#[test]
+fn a_folder_that_is_there_before_it_is_made_is_moved_to() {
+    for capabilities in ["UIDPLUS MOVE", "UIDPLUS"] {
+        let quirks = Quirks {
+            capabilities,
+            before: |state, command| {
+                if command.starts_with("CREATE") {
+                    state.make("Robins");
+                }
+                true
+            },
+            ..Quirks::default()
+        };
+        let store = Store::open(quirks, |_| ());
+        let ran = check(&store, "cleanup = \"move:Robins\"", "", NO_LINGER);
+        assert_eq!(ran.passed().evidence.cleanup, None);
+        let mut state = store.state();
+        assert_eq!(state.inbox().messages.len(), 0);
+        assert_eq!(state.folder("Robins").messages.len(), 1);
+    }
+}
+
 #[test]
 fn a_folder_that_cannot_be_made_is_said() {
     let quirks = Quirks {
@@ -323,6 +346,109 @@ fn a_folder_that_cannot_be_made_is_said() {
     let ran = check(&store, "cleanup = \"move:Robins\"", "", NO_LINGER);
     let note = ran.passed().evidence.cleanup.clone().unwrap_or_default();
     assert!(note.contains("no such folder"), "{note:?}");
+    assert_eq!(store.state().inbox().messages.len(), 1);
+}
+
+/// Makes the next command fail that moves the first message: its folder vanishes.
+fn refuses_the_first(state: &mut State, command: &str) {
+    if command.starts_with("UID MOVE 1") {
+        state.folders.retain(|folder| folder.name != "Robins");
+    }
+}
+
+#[test]
+fn a_clean_up_that_is_refused_is_tried_again() {
+    let quirks = Quirks {
+        before: |state, command| {
+            // The second try, behind CREATE, is refused as well.
+            state.passed += usize::from(command.starts_with("UID MOVE 1"));
+            if state.passed <= 2 {
+                refuses_the_first(state, command);
+            }
+            true
+        },
+        ..Quirks::default()
+    };
+    let store = Store::open(quirks, |_| ());
+    let ran = check(&store, "cleanup = \"move:Robins\"", "", NO_LINGER);
+    assert_eq!(ran.passed().evidence.cleanup, None);
+    let mut state = store.state();
+    assert!(state.passed > 2, "{:#?}", state.commands);
+    assert_eq!(state.wrongs, [""; 0], "{:#?}", state.commands);
+    assert_eq!(state.inbox().messages.len(), 0);
+    assert_eq!(state.folder("Robins").messages.len(), 1);
+}
+
+/// That others can be cleaned up later does not hide it.
+#[test]
+fn a_copy_whose_clean_up_is_always_refused_is_said() {
+    let quirks = Quirks {
+        before: |state, command| {
+            refuses_the_first(state, command);
+            true
+        },
+        ..Quirks::default()
+    };
+    let store = Store::open(quirks, |_| ());
+    let args = ["--count", "2", "--concurrency", "1", "--linger", "0s"];
+    let ran = check(&store, "cleanup = \"move:Robins\"", "", &args);
+    assert_eq!(ran.exit, Some(0), "{}", ran.stderr);
+    for probe in &ran.document.probes {
+        let note = probe.evidence.cleanup.clone().unwrap_or_default();
+        assert!(note.contains("no such folder"), "{note:?}");
+    }
+    let mut state = store.state();
+    let left: Vec<_> = state.inbox().messages.iter().map(|it| it.uid).collect();
+    assert!(left.contains(&1), "{left:?}");
+    assert_eq!(state.wrongs, [""; 0], "{:#?}", state.commands);
+}
+
+/// Where a server copies and does not remove, only the removal is tried again.
+#[test]
+fn a_copy_that_was_copied_is_not_copied_again() {
+    let quirks = Quirks {
+        capabilities: "UIDPLUS",
+        refuses: |state, command| {
+            let is_first = command.starts_with("UID STORE") && state.passed == 0;
+            state.passed += usize::from(is_first);
+            is_first
+        },
+        ..Quirks::default()
+    };
+    let store = Store::open(quirks, |_| ());
+    let ran = check(&store, "cleanup = \"move:Robins\"", "", NO_LINGER);
+    assert_eq!(ran.passed().evidence.cleanup, None);
+    let mut state = store.state();
+    assert_eq!(state.passed, 1);
+    assert_eq!(state.inbox().messages.len(), 0);
+    assert_eq!(state.folder("Robins").messages.len(), 1);
+}
+
+#[test]
+fn a_clean_up_that_breaks_the_session_is_tried_again_before_leaving() {
+    let quirks = Quirks {
+        before: |state, command| breaks_once(state, command, |_| ()),
+        ..Quirks::default()
+    };
+    let store = Store::open(quirks, |_| ());
+    let ran = check(&store, "", "", NO_LINGER);
+    assert_eq!(ran.passed().evidence.cleanup, None);
+    assert_eq!(store.state().inbox().messages.len(), 0);
+}
+
+#[test]
+fn copies_that_stay_because_the_mailbox_went_away_are_said() {
+    let quirks = Quirks {
+        before: |state, command| {
+            state.passed += usize::from(command.starts_with("UID STORE"));
+            state.passed == 0
+        },
+        ..Quirks::default()
+    };
+    let store = Store::open(quirks, |_| ());
+    let ran = check(&store, "", "", NO_LINGER);
+    let note = ran.passed().evidence.cleanup.clone().unwrap_or_default();
+    assert!(note.contains("cannot be read"), "{note:?}");
     assert_eq!(store.state().inbox().messages.len(), 1);
 }
 

@@ -72,6 +72,15 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
+    fn new(name: &'static str, validity: u32) -> Self {
+        Self {
+            name,
+            validity,
+            next: 1,
+            messages: Vec::new(),
+        }
+    }
+
     pub(crate) fn put(&mut self, message: Message) {
         let uid = self.next;
         self.next += 1;
@@ -112,6 +121,15 @@ impl State {
     pub(crate) fn inbox(&mut self) -> &mut Folder {
         self.folder("INBOX")
     }
+
+    /// Makes a folder, unless it is there.
+    pub(crate) fn make(&mut self, name: &'static str) -> bool {
+        let is_new = self.folders.iter().all(|folder| folder.name != name);
+        if is_new {
+            self.folders.push(Folder::new(name, 11));
+        }
+        is_new
+    }
 }
 
 /// What STATUS says.
@@ -140,6 +158,8 @@ pub(crate) struct Quirks {
     pub(crate) take: fn(&mut State, &str),
     /// Sees each command of a session before it is carried out; where it says no, the session is closed.
     pub(crate) before: fn(&mut State, &str) -> bool,
+    /// Whether a command is answered with NO.
+    pub(crate) refuses: fn(&mut State, &str) -> bool,
 }
 
 impl Default for Quirks {
@@ -151,6 +171,7 @@ impl Default for Quirks {
             silent: false,
             take: |state, message| state.inbox().put(Message::new(message)),
             before: |_, _| true,
+            refuses: |_, _| false,
         }
     }
 }
@@ -165,14 +186,8 @@ pub(crate) struct Store {
 impl Store {
     /// With an empty INBOX and Junk; `fill` puts in what is there from the start.
     pub(crate) fn open(quirks: Quirks, fill: impl FnOnce(&mut State)) -> Self {
-        let folder = |name, validity| Folder {
-            name,
-            validity,
-            next: 1,
-            messages: Vec::new(),
-        };
         let mut state = State {
-            folders: vec![folder("INBOX", 7), folder("Junk", 9)],
+            folders: vec![Folder::new("INBOX", 7), Folder::new("Junk", 9)],
             ..State::default()
         };
         fill(&mut state);
@@ -295,7 +310,11 @@ impl Session<'_> {
                 if !(self.quirks.before)(&mut state, command) {
                     return Ok(());
                 }
-                self.answer(&mut state, command)
+                if (self.quirks.refuses)(&mut state, command) {
+                    "{tag} NO not now\r\n".to_owned()
+                } else {
+                    self.answer(&mut state, command)
+                }
             };
             line.say(&answer.replace("{tag}", tag))?;
             if command == "LOGOUT" {
@@ -324,7 +343,8 @@ impl Session<'_> {
             }
             ("SELECT", _) => self.select(state, &name, &mut out),
             ("STATUS", _) => self.status(state, &name, &mut out),
-            ("CREATE", _) => create(state, name),
+            ("CREATE", _) if state.make(name.leak()) => "OK created",
+            ("CREATE", _) => "NO [ALREADYEXISTS] it is there",
             ("NOOP", _) => {
                 self.news(state, &mut out);
                 "OK done"
@@ -528,19 +548,6 @@ impl Session<'_> {
         self.news(state, out);
         "OK done"
     }
-}
-
-fn create(state: &mut State, name: String) -> &'static str {
-    if state.folders.iter().any(|folder| folder.name == name) {
-        return "NO [ALREADYEXISTS] it is there";
-    }
-    state.folders.push(Folder {
-        name: name.leak(),
-        validity: 11,
-        next: 1,
-        messages: Vec::new(),
-    });
-    "OK created"
 }
 
 /// Whether a sequence set holds a number; `*` is the largest, and its range may be written either way round.

@@ -37,6 +37,8 @@ type Rule = dyn Fn(&str) -> Option<Answer> + Send + Sync;
 struct Heard {
     client: Vec<u8>,
     server: Vec<u8>,
+    /// Whether the proxy has answered a command itself.
+    answered: bool,
 }
 
 #[derive(Default)]
@@ -55,6 +57,23 @@ impl Log {
     fn add(&self, connection: usize, side: fn(&mut Heard) -> &mut Vec<u8>, bytes: &[u8]) {
         side(&mut self.heard.lock().unwrap()[connection]).extend_from_slice(bytes);
         self.more.notify_all();
+    }
+
+    fn answered(&self, connection: usize) {
+        self.heard.lock().unwrap()[connection].answered = true;
+        self.more.notify_all();
+    }
+
+    /// Waits until this is so on any connection.
+    fn wait_until(&self, what: &str, is_so: impl Fn(&Heard) -> bool) {
+        let heard = self.heard.lock().unwrap();
+        let (_heard, waited) = self
+            .more
+            .wait_timeout_while(heard, Duration::from_secs(30), |heard| {
+                !heard.iter().any(&is_so)
+            })
+            .unwrap();
+        assert!(!waited.timed_out(), "never: {what}");
     }
 }
 
@@ -91,6 +110,19 @@ impl Proxy {
         Self { port, log: kept }
     }
 
+    /// Before a gateway: a recipient is passed on only after `other` has answered a command itself, so that no message comes
+    /// before.
+    pub(crate) fn after_an_answer_of(other: &Self, gateway: u16) -> Self {
+        let log = Arc::clone(&other.log);
+        Self::with(gateway, move |command| {
+            // Of RCPT TO:<...>
+            if command.starts_with("TO:<") {
+                log.wait_until("the other proxy answers", |heard| heard.answered);
+            }
+            None
+        })
+    }
+
     /// Where it listens.
     pub(crate) fn port(&self) -> u16 {
         self.port
@@ -114,15 +146,8 @@ impl Proxy {
     /// Waits until the server has said something.
     pub(crate) fn wait_for(&self, words: &str) {
         let said = |heard: &Heard| lines(&heard.server).any(|line| line.contains(words));
-        let heard = self.log.heard.lock().unwrap();
-        let (_heard, waited) = self
-            .log
-            .more
-            .wait_timeout_while(heard, Duration::from_secs(30), |heard| {
-                !heard.iter().any(said)
-            })
-            .unwrap();
-        assert!(!waited.timed_out(), "the server never said {words:?}");
+        self.log
+            .wait_until(&format!("the server says {words:?}"), said);
     }
 
     /// Waits until a message has been accepted; gives it.
@@ -191,7 +216,11 @@ fn client_side(client: TcpStream, mut server: &TcpStream, number: usize, log: &L
         log.add(number, |heard| &mut heard.client, &line);
         let text = String::from_utf8_lossy(&line).into_owned();
         let (tag, command) = text.trim_end().split_once(' ').unwrap_or((text.trim(), ""));
-        let passed = match rule(command) {
+        let answer = rule(command);
+        if answer.is_some() {
+            log.answered(number);
+        }
+        let passed = match answer {
             None => server.write_all(&line),
             Some(Answer::No) => write!(answers, "{tag} NO not today\r\n"),
             Some(Answer::Refused(words)) => write!(answers, "{tag} NO {words}\r\n"),

@@ -1,33 +1,42 @@
 //! Taking our own probes away again, and nothing else: always by UID, never a bare EXPUNGE.
 
-use super::session::{ImapError, Session, quoted, uid_set};
+use std::collections::BTreeSet;
+
+use super::session::{ImapError, Session, quoted, uid_set, unless_refused};
 use crate::config::plan::Cleanup;
 
 /// Maximum messages in one command.
 const AT_ONCE: usize = 500;
 
-/// Cleans up these messages of the selected folder, whose tags this session has shown. Returns why they stay all the same,
-/// where the server cannot take them away.
+/// Cleans up these messages of the selected folder, whose tags this session has shown. Those in `copied` have been copied to
+/// where they are moved, and are only removed.
 pub(super) async fn clean_up(
     session: &mut Session,
     cleanup: &Cleanup,
     uids: &[u32],
-) -> Result<Option<String>, ImapError> {
+    copied: &mut BTreeSet<u32>,
+) -> Result<(), ImapError> {
     for chunk in uids.chunks(AT_ONCE) {
         let set = uid_set(chunk);
         match cleanup {
             Cleanup::Keep => {}
             Cleanup::Seen => store(session, &set, "\\Seen").await?,
             Cleanup::Delete => delete(session, &set).await?,
+            Cleanup::Move(folder) if session.can.mv => {
+                relocate(session, "MOVE", &set, folder).await?;
+            }
             Cleanup::Move(folder) => {
-                relocate(session, &set, folder).await?;
-                if !session.can.mv {
-                    expunge(session, &set).await?;
+                let open = chunk.iter().filter(|uid| !copied.contains(uid));
+                let open: Vec<_> = open.copied().collect();
+                if !open.is_empty() {
+                    relocate(session, "COPY", &uid_set(&open), folder).await?;
+                    copied.extend(open);
                 }
+                expunge(session, &set).await?;
             }
         }
     }
-    Ok(remainder(session, cleanup))
+    Ok(())
 }
 
 /// Why copies stay in the folder though they were cleaned up.
@@ -47,21 +56,22 @@ pub(super) fn remainder(session: &Session, cleanup: &Cleanup) -> Option<String> 
     }
 }
 
-/// Moves, or copies where the server cannot move. The folder is created where it does not exist: that ends in success only
-/// then, so a refusal for another reason stays one.
-async fn relocate(session: &mut Session, set: &str, folder: &str) -> Result<(), ImapError> {
-    let verb = if session.can.mv { "MOVE" } else { "COPY" };
+/// Moves or copies to a folder, which is created where it does not exist. Whether it exists then, only another try tells:
+/// Dovecot may answer the CREATE that makes a folder with ALREADYEXISTS, and so does any server after another client's.
+async fn relocate(
+    session: &mut Session,
+    verb: &str,
+    set: &str,
+    folder: &str,
+) -> Result<(), ImapError> {
     let folder = quoted(folder);
     let command = format!("UID {verb} {set} {folder}");
-    let refused = match session.run(&command, |_| ()).await {
-        Err(refused @ ImapError::No { .. }) => refused,
+    match session.run(&command, |_| ()).await {
+        Err(ImapError::No { .. }) => {}
         other => return other,
-    };
-    match session.run(&format!("CREATE {folder}"), |_| ()).await {
-        Ok(()) => session.run(&command, |_| ()).await,
-        Err(ImapError::No { .. } | ImapError::Bad { .. }) => Err(refused),
-        Err(error) => Err(error),
     }
+    unless_refused(session.run(&format!("CREATE {folder}"), |_| ()).await)?;
+    session.run(&command, |_| ()).await
 }
 
 /// Deletes. On Gmail that would take a label away and leave the message in All Mail: there it is moved to the trash.

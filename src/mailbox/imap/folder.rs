@@ -274,9 +274,9 @@ impl Folder {
         session: &mut Session,
         signer: &Signer,
         validity: u32,
-        wanted: &[(u32, Tag)],
+        wanted: &BTreeMap<u32, Tag>,
     ) -> Result<Vec<u32>, ImapError> {
-        let mut open: BTreeMap<u32, Tag> = wanted.iter().copied().collect();
+        let mut open = wanted.clone();
         let mut proved = Vec::new();
         open.retain(|uid, tag| {
             let is_shown = self.shown.remove(&(validity, *uid)) == Some(*tag);

@@ -16,6 +16,7 @@ use crate::clock::Stamp;
 use crate::config::plan::{Cleanup, Junk, Mailbox};
 use crate::mailbox::pace::{BackOff, MENDED, Pace};
 use crate::mailbox::{Event, Sweep, Wires};
+use crate::net::back_off;
 use crate::net::tls::Tls;
 use crate::probe::facts::{Blindness, Failure, Look, Place, SeenBy, Uid};
 use crate::probe::outcome::Code;
@@ -33,6 +34,10 @@ const STEADY: Duration = Duration::from_secs(5);
 const READ_BACK: Duration = Duration::from_hours(1);
 /// So many newer messages of others are passed to get to them.
 const PASSED: u32 = 5000;
+/// The pauses before a clean-up that was refused is tried again: the first, and the longest.
+const CLEANED_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_mins(10));
+/// Of a folder's copies whose clean-up was refused, so many are tried again: the newest.
+const REFUSED_AT_MOST: usize = 1000;
 /// A look that finds nothing announced still reads, every so often: a server may have forgotten to say EXISTS.
 const READ_ANYWAY: u32 = 10;
 
@@ -43,7 +48,8 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
         folders: Vec::new(),
         covers_junk: false,
         unwatched: BTreeSet::new(),
-        backlog: BTreeMap::new(),
+        backlog: Backlog::default(),
+        refused: Refused::default(),
         leaving: false,
         back: Back::default(),
         uncleaned: None,
@@ -53,7 +59,8 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
         wires,
     };
     let mut back_off = BackOff::default();
-    while !watcher.leaving {
+    loop {
+        let is_last = watcher.leaving;
         let blindness = match open(&watcher.mailbox, &watcher.tls).await {
             Ok(mut session) => match watcher.tend(&mut session, &mut back_off).await {
                 Ok(()) => {
@@ -66,17 +73,27 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
         };
         let mended = watcher.sweep.recall.then_some(MENDED);
         let pause = back_off.next(&blindness).or(mended);
-        watcher.tell(Event::Blind(blindness)).await;
+        watcher.tell(Event::Blind(blindness.clone())).await;
+        watcher.tell_unreached(&blindness).await;
+        if is_last {
+            return;
+        }
         let Watcher {
             wires,
             backlog,
             mailbox,
             ..
         } = &mut watcher;
-        // What is still to be cleaned up when it is time to leave cannot be reached, and stays.
-        watcher.leaving = wires
+        watcher.leaving |= wires
             .rest(pause, |place| remember(backlog, mailbox, place))
             .await;
+        if watcher.leaving {
+            watcher.tell_unreached(&blindness).await;
+            // What is still to be cleaned up is tried once more.
+            if blindness.is_final || !watcher.has_to_clean_up() {
+                return;
+            }
+        }
     }
 }
 
@@ -148,15 +165,84 @@ async fn open_junk(
 /// Notes a message that is recorded and may be cleaned up.
 fn remember(backlog: &mut Backlog, mailbox: &Mailbox, place: Place) {
     if let (Uid::Imap { validity, uid }, true) = (place.uid, mailbox.cleanup != Cleanup::Keep) {
-        backlog
-            .entry((place.folder, validity))
-            .or_default()
-            .push((uid, place.tag));
+        let copies = backlog.entry((place.folder, validity)).or_default();
+        copies.tags.insert(uid, place.tag);
     }
 }
 
 /// What is to be cleaned up, by folder and the UIDVALIDITY its UIDs belong to.
-type Backlog = BTreeMap<(Arc<str>, u32), Vec<(u32, Tag)>>;
+type Backlog = BTreeMap<(Arc<str>, u32), Copies>;
+
+/// Copies in one folder.
+#[derive(Debug, Default)]
+struct Copies {
+    /// Their tags, by UID.
+    tags: BTreeMap<u32, Tag>,
+    /// Those that have been copied to where they are moved.
+    copied: BTreeSet<u32>,
+}
+
+impl Copies {
+    fn add(&mut self, more: Self) {
+        self.tags.extend(more.tags);
+        self.copied.extend(more.copied);
+    }
+}
+
+/// Copies whose clean-up the server refused.
+struct Refused {
+    copies: Backlog,
+    /// Why, as the server said first.
+    why: Option<String>,
+    /// When they are tried again; `None`: at once.
+    again: Option<Instant>,
+    pauses: back_off::BackOff,
+}
+
+impl Default for Refused {
+    fn default() -> Self {
+        let (first, longest) = CLEANED_AGAIN;
+        Self {
+            copies: Backlog::new(),
+            why: None,
+            again: None,
+            pauses: back_off::BackOff::new(first, longest),
+        }
+    }
+}
+
+impl Refused {
+    fn add(&mut self, place: (Arc<str>, u32), copies: Copies, why: &ImapError) {
+        let kept = self.copies.entry(place).or_default();
+        kept.add(copies);
+        while kept.tags.len() > REFUSED_AT_MOST {
+            let oldest = kept.tags.pop_first();
+            oldest.map(|(uid, _)| kept.copied.remove(&uid));
+        }
+        self.why.get_or_insert_with(|| {
+            format!("copies stay, because they cannot be cleaned up: {why}")
+        });
+        let pauses = &mut self.pauses;
+        self.again
+            .get_or_insert_with(|| Stamp::now().mono + pauses.pause());
+    }
+
+    /// What was refused may be accepted now.
+    fn relent(&mut self) {
+        self.again = None;
+        self.pauses.reset();
+    }
+
+    /// Those that are to be tried again.
+    fn take(&mut self, at_once: bool) -> Backlog {
+        let now = Stamp::now().mono;
+        if !at_once && self.again.is_some_and(|again| now < again) {
+            return Backlog::new();
+        }
+        self.again = None;
+        std::mem::take(&mut self.copies)
+    }
+}
 
 struct Watcher {
     mailbox: Arc<Mailbox>,
@@ -169,6 +255,7 @@ struct Watcher {
     /// Why the junk folder is not watched: what was logged already.
     unwatched: BTreeSet<String>,
     backlog: Backlog,
+    refused: Refused,
     leaving: bool,
     back: Back,
     /// Why copies stay, as it was last told.
@@ -422,8 +509,8 @@ impl Watcher {
             if !uids.is_empty() {
                 let (mailbox, count) = (&self.mailbox.name, uids.len());
                 tracing::info!(%mailbox, folder = %folder.name, count, "leftovers of earlier runs are swept");
-                let remainder = clean_up(session, &self.mailbox.cleanup, &uids).await?;
-                self.tell_uncleaned(remainder).await;
+                clean_up(session, &self.mailbox.cleanup, &uids, &mut BTreeSet::new()).await?;
+                self.tell_remainder(session).await;
             }
         }
         Ok(())
@@ -433,8 +520,14 @@ impl Watcher {
         let Some(first) = self.folders.first().map(Folder::selected) else {
             return Ok(());
         };
+        for (place, copies) in self.refused.take(self.leaving) {
+            self.backlog.entry(place).or_default().add(copies);
+        }
+        if self.backlog.is_empty() {
+            return Ok(());
+        }
         let mut selected = first.clone();
-        while let Some(((folder, validity), wanted)) = self.backlog.pop_first() {
+        while let Some(((folder, validity), mut copies)) = self.backlog.pop_first() {
             if folder != selected.0 {
                 let status = session.select(&folder).await?;
                 selected = (Arc::clone(&folder), status.validity);
@@ -446,30 +539,56 @@ impl Watcher {
             let known = self.folders.iter_mut().find(|it| it.name == folder);
             let Some(known) = known else { continue };
             let cleaned = async {
-                let proved = known.proved(session, &self.signer, validity, &wanted);
+                let proved = known.proved(session, &self.signer, validity, &copies.tags);
                 let uids = proved.await?;
                 if uids.is_empty() {
-                    return Ok(None);
+                    return Ok(false);
                 }
-                clean_up(session, &self.mailbox.cleanup, &uids).await
+                let cleanup = &self.mailbox.cleanup;
+                clean_up(session, cleanup, &uids, &mut copies.copied).await?;
+                Ok(true)
             };
             match cleaned.await {
-                Ok(remainder) => self.tell_uncleaned(remainder).await,
+                Ok(true) => self.refused.relent(),
+                Ok(false) => {}
                 Err(error @ (ImapError::No { .. } | ImapError::Bad { .. })) => {
-                    let why = format!("copies stay, because they cannot be cleaned up: {error}");
-                    self.tell_uncleaned(Some(why)).await;
+                    self.refused.add((folder, validity), copies, &error);
                 }
                 Err(error) => {
                     // What could not be cleaned up is tried once more, over the next session.
-                    self.backlog.insert((folder, validity), wanted);
+                    self.backlog.insert((folder, validity), copies);
                     return Err(error.into());
                 }
             }
         }
+        if self.refused.copies.is_empty() {
+            self.refused.why = None;
+        }
+        self.tell_remainder(session).await;
         if selected.0 != first.0 {
             session.select(&first.0).await?;
         }
         Ok(())
+    }
+
+    fn has_to_clean_up(&self) -> bool {
+        !self.backlog.is_empty() || !self.refused.copies.is_empty()
+    }
+
+    /// Tells why copies stay though the mailbox can be read.
+    async fn tell_remainder(&mut self, session: &Session) {
+        let refused = self.refused.why.clone();
+        let why = refused.or_else(|| remainder(session, &self.mailbox.cleanup));
+        self.tell_uncleaned(why).await;
+    }
+
+    /// Tells that copies stay because the mailbox cannot be read, where there are any.
+    async fn tell_unreached(&mut self, blindness: &Blindness) {
+        if self.has_to_clean_up() && self.refused.why.is_none() {
+            let why = &blindness.failure.what;
+            let why = format!("copies stay, because the mailbox cannot be read: {why}");
+            self.tell_uncleaned(Some(why)).await;
+        }
     }
 
     /// Tells why copies stay, or that they do not any more, where that is news.

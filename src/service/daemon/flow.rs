@@ -225,13 +225,18 @@ impl Daemon {
 
     /// Takes in what a gateway or a mailbox told, or that time has passed.
     pub(super) fn happened(&mut self, number: u32, happened: Happened) {
-        if let Happened::Seen(name, event) = &happened {
-            let problem = match event {
-                mailbox::Event::Sighted(_)
-                | mailbox::Event::Looked(_)
-                | mailbox::Event::Uncleaned(_) => None,
-                mailbox::Event::Blind(blindness) => Some(blindness.failure.what.clone()),
-            };
+        let reads = match &happened {
+            Happened::Seen(name, event) => match event {
+                mailbox::Event::Sighted(_) | mailbox::Event::Looked(_) => Some((name, None)),
+                mailbox::Event::Blind(blindness) => {
+                    Some((name, Some(blindness.failure.what.clone())))
+                }
+                // Whether copies stay says nothing about whether they can be read.
+                mailbox::Event::Uncleaned(_) => None,
+            },
+            Happened::Sent(_) | Happened::Time => None,
+        };
+        if let Some((name, problem)) = reads {
             if problem.is_some() && self.mailboxes.get(name) != Some(&problem) {
                 let problem = problem.as_deref().unwrap_or_default();
                 tracing::warn!(mailbox = %name, "cannot be read: {problem}");
