@@ -406,3 +406,71 @@ fn no_name_servers_are_refused() {
     let config = format!("[dns]\nservers = []\n{GATEWAY}{MAILBOX}{ROUTE}");
     refused(said_of(&config), &["toml:2:11", "empty"]);
 }
+
+#[test]
+fn a_token_that_nobody_could_show_or_anybody_guess_is_refused() {
+    let said = |listen: &str, token: &str| {
+        let keys = format!("[service]\nlisten = \"{listen}:9725\"\ntoken = \"{token}\"\n");
+        said_of(&format!("{keys}{GATEWAY}{MAILBOX}{ROUTE}"))
+    };
+    for token in [
+        " hunter2 hunter2 hunter2",
+        "hunter2hunter2hunter2 ",
+        "hunter2hunter2\\thunter2\\t",
+        "hunter2hunter2\\u0007hunter2",
+    ] {
+        for listen in ["127.0.0.1", "0.0.0.0"] {
+            refused(
+                said(listen, token),
+                &["toml:3:9", "no client could show it"],
+            );
+        }
+    }
+    for token in ["h", "hunter2", "hunter2hunter2!"] {
+        refused(
+            said("0.0.0.0", token),
+            &["toml:3:9", "fewer than 16 characters"],
+        );
+        let (code, said) = said("[::1]", token);
+        assert!(
+            code == 0 && said.contains("warning: the token has fewer than 16"),
+            "{said}"
+        );
+    }
+    assert_eq!(said("127.0.0.1", "hunter2hunter2hu"), (0, String::new()));
+}
+
+/// What a file or a variable holds is seen at the start.
+#[test]
+fn a_token_elsewhere_is_looked_at_at_the_start() {
+    for (listen, token, why) in [
+        (
+            "127.0.0.1:0",
+            "hunter2hunter2hunter2 \n",
+            "begins or ends with white space",
+        ),
+        ("0.0.0.0:0", "x\n", "fewer than 16 characters"),
+    ] {
+        let keys = "[service]\ntoken = { file = \"api.token\" }\n";
+        let bed = Bed::with(&format!("{keys}{GATEWAY}{MAILBOX}{ROUTE}"));
+        bed.write("api.token", token);
+        let output = bed.run(&["run", "--state-dir", "state", "--listen", listen]);
+        refused(
+            (code(&output), err(&output)),
+            &["`token` under [service]", why],
+        );
+    }
+}
+
+/// Whatever stands in a secret's place, it is shown at the same width.
+#[test]
+fn nothing_tells_how_long_a_secret_is() {
+    let said = |secret: &str| {
+        let keys = format!("username = \"probe\"\npassword = {secret}\nnonsense = {secret}");
+        let (_, said) = said(&keys, "", "");
+        said
+    };
+    assert_eq!(said("\"x\""), said("\"a much longer secret – größer\""));
+    assert_eq!(said("[\"x\"]"), said("[\"hunter2\"]"));
+    assert_eq!(said("1"), said("123456789"));
+}
