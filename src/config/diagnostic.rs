@@ -76,24 +76,24 @@ impl Diagnostics {
 
     /// The config cannot be used.
     pub fn error(&mut self, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
-        self.push(Severity::Error, span, message.into(), help);
+        self.push(Severity::Error, span, &message.into(), help);
     }
 
     /// The config can be used, but should not.
     pub fn warn(&mut self, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
-        self.push(Severity::Warning, span, message.into(), help);
+        self.push(Severity::Warning, span, &message.into(), help);
     }
 
     fn push(
         &mut self,
         severity: Severity,
         span: Range<usize>,
-        message: String,
+        message: &str,
         help: Option<String>,
     ) {
         let found = Diagnostic {
             severity,
-            message: printable(&message),
+            message: printable(message),
             span,
             help,
         };

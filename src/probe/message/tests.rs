@@ -66,7 +66,7 @@ fn longest(payload: Payload, again: &str) -> Vec<u8> {
     };
     let long = format!("{}@{}example", "a".repeat(64), "b.".repeat(91));
     let file = Attached {
-        name: format!("a\r\nb {}", most(240)).into(),
+        name: format!("a\r\nb {}", most(240)),
         path: "file".into(),
         bytes: b"attached".to_vec(),
     };
