@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
-/// Connections at once. More than requests that are answered at once, so that one of them is always free to be ended.
+/// Connections at once. More than requests that are answered at once, so that there is one to end.
 const CONNECTIONS: usize = 256;
 /// A handshake, or a request's header, takes no longer; nor does a kept connection wait for the next request.
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
@@ -51,20 +51,19 @@ struct Place {
 struct Places(VecDeque<Arc<Place>>);
 
 impl Places {
-    fn take(&mut self) -> Arc<Place> {
+    /// A place, unless requests are being answered on all of them.
+    fn take(&mut self) -> Option<Arc<Place>> {
         if self.0.len() >= CONNECTIONS {
             self.0.retain(|place| Arc::strong_count(place) > 1);
         }
         if self.0.len() >= CONNECTIONS {
             let waits = |place: &Arc<Place>| !place.is_answering.load(Ordering::Relaxed);
             let oldest = self.0.iter().position(waits);
-            if let Some(place) = oldest.and_then(|oldest| self.0.remove(oldest)) {
-                place.leave.cancel();
-            }
+            self.0.remove(oldest?)?.leave.cancel();
         }
         let place = Arc::<Place>::default();
         self.0.push_back(Arc::clone(&place));
-        place
+        Some(place)
     }
 }
 
@@ -92,7 +91,9 @@ pub(super) async fn serve(
                 continue;
             }
         };
-        let place = places.take();
+        let Some(place) = places.take() else {
+            continue;
+        };
         let (router, acceptor, stop) = (router.clone(), acceptor.clone(), stop.clone());
         tasks.spawn(async move {
             tokio::select! {
