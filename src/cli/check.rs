@@ -40,10 +40,10 @@ pub(super) struct Check {
     #[arg(long, value_name = "NAME")]
     payload: Vec<String>,
     /// Send so many probes for each test
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     count: u32,
     /// So many probes in flight at once
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     concurrency: u32,
     /// The time a round trip may take, instead of the routes' own
     #[arg(long, value_name = "DUR", value_parser = duration)]

@@ -22,7 +22,7 @@ use crate::config::plan::{
     PingServer, Reference, Security, Trust,
 };
 use crate::config::secret::Secret;
-use crate::config::value::{blocklist, duration, name_server};
+use crate::config::value::{blocklist, duration, host_name, name_server};
 use crate::engine::blocklists::Blocklists;
 use crate::engine::ping::{addresses, ping};
 use crate::engine::uplink::Uplink;
@@ -58,7 +58,7 @@ pub(super) struct Ping {
     #[arg(long, value_name = "ADDRESS", value_parser = address, requires = "from")]
     to: Option<Address>,
     /// Visit so many times
-    #[arg(short = 'n', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'n', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
     /// From the start of one visit to the start of the next
     #[arg(long, default_value = "1s", value_name = "DUR", value_parser = duration)]
@@ -164,7 +164,8 @@ fn username(name: &str) -> Result<String, String> {
 
 fn ehlo(name: &str) -> Result<String, String> {
     let is_word = |c: char| c.is_ascii_graphic();
-    if !name.is_empty() && name.chars().all(is_word) {
+    let fits = name.starts_with('[') && name.len() < 256 || host_name(name).is_ok();
+    if fits && name.chars().all(is_word) {
         Ok(name.to_owned())
     } else {
         Err("write a name like probe.example.com".into())

@@ -10,9 +10,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use sd_notify::NotifyState;
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::signals::Signals;
 use super::status::ADDRESS;
 use super::{Common, Exit};
-use crate::config::plan::ServicePlan;
+use crate::config::plan::{ServicePlan, check_token};
 use crate::net::own;
 use crate::service::api::{self, Api};
 use crate::service::daemon::{Daemon, Ended, Settings, Signal};
@@ -181,6 +182,13 @@ impl Door {
             Some(token) => Some(token.reveal().await.context("the token under [service]")?),
             None => None,
         };
+        if let Some(token) = &token {
+            let checked = check_token(token.expose_secret(), ServicePlan::is_open(address));
+            let unwise = checked.map_err(|wrong| anyhow!("`token` under [service]: {wrong}"))?;
+            if let Some(unwise) = unwise {
+                tracing::warn!("{unwise}");
+            }
+        }
         let tls = plan.tls.as_deref().map(own::serving).transpose();
         let tls = tls.context("the certificate under [service]")?;
         let listener = TcpListener::bind(address).await.with_context(|| {

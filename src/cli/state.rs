@@ -18,13 +18,15 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Common;
 use super::paths::state_dir;
 use crate::config::plan::{HISTORY, Signing, StorePlan};
-use crate::config::secret::LEAST_KEY;
+use crate::config::secret::{LEAST_KEY, Secret};
 use crate::engine::order::Identity;
-use crate::files::{self, SECRET_LIMIT};
+use crate::files;
 use crate::probe::tag::{Instance, Signer};
 
 const KEY_FILE: &str = "signing.key";
 const INSTANCE_FILE: &str = "instance";
+/// The longest signing key, in bytes.
+const LONGEST_KEY: usize = 4096;
 
 impl Common {
     /// Where state is kept.
@@ -43,7 +45,11 @@ impl Common {
     /// The same, in a state directory that is made if it is not there.
     pub(super) fn own_history(&self, store: &StorePlan) -> Result<PathBuf> {
         make_dir(&self.state_dir()?)?;
-        self.history(store)
+        let history = self.history(store)?;
+        if let Some(dir) = history.parent() {
+            warn_if_open(dir, "the history");
+        }
+        Ok(history)
     }
 
     /// Who sends, the same at every start: the configured instance, or one drawn once and kept.
@@ -71,15 +77,26 @@ impl Common {
 
     async fn key(&self, signing: &Signing) -> Result<SecretString> {
         let key = if let Some(secret) = &signing.key {
+            if let Secret::File(path) = secret
+                && let Some(dir) = path.parent()
+            {
+                warn_if_open(dir, "the signing key");
+            }
             secret.reveal().await.context("the signing key")?
         } else {
             let dir = self.state_dir()?;
+            warn_if_open(&dir, "the signing key");
             kept(&dir, KEY_FILE, 32)
                 .with_context(|| format!("the signing key in {}", dir.display()))?
         };
+        let text = key.expose_secret();
         ensure!(
-            key.expose_secret().len() >= LEAST_KEY,
+            text.len() >= LEAST_KEY,
             "the signing key is shorter than {LEAST_KEY} characters, so tags could be forged"
+        );
+        ensure!(
+            text.len() <= LONGEST_KEY && !text.contains(char::is_control),
+            "the signing key is longer than {LONGEST_KEY} bytes or has control characters in it: it must be a line of text"
         );
         Ok(key)
     }
@@ -125,12 +142,28 @@ fn kept(dir: &Path, name: &str, bytes: usize) -> Result<SecretString> {
         make_dir(dir)?;
         draw(dir, &path, bytes)?;
     }
-    let text = files::read_text(&path, SECRET_LIMIT)?;
+    let text = files::read_text(&path, LONGEST_KEY as u64).with_context(|| {
+        format!(
+            "{} cannot be read: remove it, and another is drawn",
+            path.display()
+        )
+    })?;
     let mode = fs::metadata(&path)?.permissions().mode();
     if mode & 0o077 != 0 && name == KEY_FILE {
         tracing::warn!(path = %path.display(), "others can read the signing key and forge tags: chmod 600");
     }
     Ok(text.trim().into())
+}
+
+/// Warns of a folder in which every user of this machine could put other files in the place of ours.
+fn warn_if_open(dir: &Path, holds: &str) {
+    let mode = fs::metadata(dir).map(|facts| facts.permissions().mode());
+    if mode.is_ok_and(|mode| mode & 0o002 != 0) {
+        tracing::warn!(
+            "every user of this machine can write in {dir}, which holds {holds}: chmod o-w {dir}",
+            dir = dir.display()
+        );
+    }
 }
 
 /// The file appears whole or not at all: it is written aside, never over another, and then linked.

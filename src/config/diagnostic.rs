@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use mask::{masked, stars};
+use super::value::is_unprintable;
+use mask::{Shown, hidden, masked};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +51,8 @@ impl Source {
     /// Masks a span, so that what stands there cannot be shown.
     pub fn mask(&mut self, span: Range<usize>) {
         if let Some(secret) = self.masked.get(span.clone()) {
-            let stars = stars(secret);
-            self.masked.replace_range(span, &stars);
+            let hidden = hidden(secret);
+            self.masked.replace_range(span, &hidden);
         }
     }
 }
@@ -75,24 +76,24 @@ impl Diagnostics {
 
     /// The config cannot be used.
     pub fn error(&mut self, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
-        self.push(Severity::Error, span, message.into(), help);
+        self.push(Severity::Error, span, &message.into(), help);
     }
 
     /// The config can be used, but should not.
     pub fn warn(&mut self, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
-        self.push(Severity::Warning, span, message.into(), help);
+        self.push(Severity::Warning, span, &message.into(), help);
     }
 
     fn push(
         &mut self,
         severity: Severity,
         span: Range<usize>,
-        message: String,
+        message: &str,
         help: Option<String>,
     ) {
         let found = Diagnostic {
             severity,
-            message,
+            message: printable(message),
             span,
             help,
         };
@@ -124,15 +125,17 @@ impl Diagnostics {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = &self.source.masked;
+        let shown = Shown::new(&self.source.masked);
+        let text = &shown.text;
         let renderer = Renderer::plain();
         for (index, found) in self.in_order().into_iter().enumerate() {
             let level = match found.severity {
                 Severity::Error => Level::ERROR,
                 Severity::Warning => Level::WARNING,
             };
-            let start = text.floor_char_boundary(found.span.start);
-            let span = start..text.ceil_char_boundary(found.span.end.max(start));
+            let span = shown.span(found.span.clone());
+            let start = text.floor_char_boundary(span.start);
+            let span = start..text.ceil_char_boundary(span.end.max(start));
             let snippet = Snippet::source(text.as_str())
                 .path(self.source.origin.as_str())
                 .annotation(AnnotationKind::Primary.span(first_line(text, span)));
@@ -149,6 +152,19 @@ impl fmt::Display for Diagnostics {
     }
 }
 
+/// A message may quote keys and values of the file: what steers a terminal is shown as an escape.
+fn printable(message: &str) -> String {
+    let mut printable = String::with_capacity(message.len());
+    for c in message.chars() {
+        if is_unprintable(c) && c != '\n' {
+            printable.extend(c.escape_unicode());
+        } else {
+            printable.push(c);
+        }
+    }
+    printable
+}
+
 /// The part of a span that is on its first line: a finding about a whole table points at its heading.
 fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
     let len = text
@@ -160,10 +176,13 @@ fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
 
 /// ` did you mean …`, where a known name is near enough to `given`.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let most = |name: &str| 1 + name.len().max(given.len()) / 4;
     known
         .into_iter()
+        // What differs much in length is not compared: that takes long where both are long.
+        .filter(|name| name.len().abs_diff(given.len()) <= most(name))
         .map(|name| (strsim::damerau_levenshtein(given, name), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len().max(given.len()) / 4)
+        .filter(|(distance, name)| *distance <= most(name))
         .min()
         .map(|(_, name)| name)
 }

@@ -144,6 +144,7 @@ pub struct Gateway {
     /// Every address behind the name gets a probe of its own.
     pub each_address: Option<At<bool>>,
     /// Default: 25, 587 with a username, 465 with implicit TLS.
+    #[schemars(range(min = 1))]
     pub port: Option<At<u16>>,
     /// none, opportunistic, starttls or implicit.
     pub tls: Option<Text>,
@@ -163,9 +164,9 @@ pub struct Gateway {
     pub ca: Option<Text>,
     /// Whether the server's certificate is verified.
     pub tls_verify: Option<At<bool>>,
-    /// For each step.
+    /// For each step; an hour at most.
     pub timeout: Option<Text>,
-    /// For the reply after the final dot.
+    /// For the reply after the final dot; an hour at most.
     pub final_timeout: Option<Text>,
     /// PEM file of a certificate to show to the server.
     pub client_cert: Option<Text>,
@@ -174,8 +175,9 @@ pub struct Gateway {
     /// Send MAIL, RCPT and DATA together where the server allows it; they cannot be timed apart then.
     pub pipelining: Option<At<bool>>,
     /// Sessions at once.
+    #[schemars(range(min = 1, max = 1000))]
     pub connections: Option<At<u16>>,
-    /// Messages at most, like `60/m`.
+    /// Messages at most, like `60/m`; not above 1000 a second.
     pub rate: Option<Text>,
 }
 
@@ -188,6 +190,7 @@ pub struct Mailbox {
     /// Name or address.
     pub host: Option<Text>,
     /// Default by protocol and TLS.
+    #[schemars(range(min = 1))]
     pub port: Option<At<u16>>,
     /// none, starttls or implicit.
     pub tls: Option<Text>,
@@ -205,13 +208,13 @@ pub struct Mailbox {
     pub ca: Option<Text>,
     /// Whether the server's certificate is verified.
     pub tls_verify: Option<At<bool>>,
-    /// For each command.
+    /// For each command; an hour at most.
     pub timeout: Option<Text>,
     /// Folders watched for arrivals.
     pub folders: Option<At<Vec<Text>>>,
     /// The junk folder; auto: SPECIAL-USE, then its usual names; none: nothing is filed as junk there.
     pub junk: Option<Text>,
-    /// The slowest the mailbox is looked at while a probe is out.
+    /// The slowest the mailbox is looked at while a probe is out; an hour at most.
     pub poll: Option<Text>,
     /// delete, seen, keep or move:FOLDER.
     pub cleanup: Option<Text>,
@@ -237,19 +240,19 @@ pub struct Route {
     pub verp: Option<At<bool>>,
     /// The tag also in the envelope's recipient, as `user+TAG@domain`.
     pub plus_address: Option<At<bool>>,
-    /// What the rule matches; `{route}` is replaced, the tag appended.
+    /// What the rule matches; `{route}` is replaced, the tag appended. 500 bytes at most.
     pub subject: Option<Text>,
     /// Further header fields.
     pub headers: Option<BTreeMap<String, Text>>,
-    /// The time the round trip, less its deferral, may take.
+    /// The time the round trip, less its deferral, may take; a week at most.
     pub deadline: Option<Text>,
     /// Slower than this: warn.
     pub warn_after: Option<Text>,
     /// Of a ping: a certificate that ends sooner than this is warned about.
     pub certificate_warn: Option<Text>,
-    /// How long 4xx replies are tried again.
+    /// How long 4xx replies are tried again; a week at most.
     pub defer_for: Option<Text>,
-    /// How long after the deadline an unreadable mailbox is waited for.
+    /// How long after the deadline an unreadable mailbox is waited for; a day at most.
     pub blind_grace: Option<Text>,
     /// Other addresses of `to`, which reports may name in its place.
     pub aliases: Option<At<Vec<Text>>>,
@@ -280,13 +283,13 @@ pub struct Route {
     /// Names of those who are told; left out: all.
     pub alerts: Option<At<Vec<Text>>>,
     /// So many failures one after the other: Down, and the first notice.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1000))]
     pub fail_after: Option<At<u16>>,
     /// So many passes one after the other: Up again.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1000))]
     pub recover_after: Option<At<u16>>,
     /// After so many notices: Lost, and no more until it recovers.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1000))]
     pub max_alerts: Option<At<u16>>,
     /// How often a failure is told again; left out: with each further `fail_after` failures.
     pub remind_every: Option<Text>,

@@ -21,7 +21,9 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 pub use mark::MarkRule;
 pub use ping::{DEFAULT_CERTIFICATE_WARN, Door, Ping, PingServer};
-pub use service::{DEFAULT_LISTEN, HISTORY, Heartbeat, Reference, ServicePlan, StorePlan};
+pub use service::{
+    DEFAULT_LISTEN, HISTORY, Heartbeat, Reference, ServicePlan, StorePlan, check_token,
+};
 pub use watch::{
     Alert, Channel, Cron, Line, Maintenance, Policy, Program, Quiet, Recovery, Template, Timing,
     Watch,

@@ -2,11 +2,15 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use hickory_resolver::proto::rr::Name;
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
+/// The longest name in DNS, without its last dot.
+const LONGEST_NAME: usize = 253;
 /// No duration of a config is longer.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 
@@ -45,6 +49,15 @@ pub fn grouped(number: u64) -> String {
         grouped.push(digit);
     }
     grouped
+}
+
+/// The same, `most` at most.
+pub fn duration_within(text: &str, most: Duration) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration > most {
+        return Err(format!("{text:?} is longer than {}", written(most)));
+    }
+    Ok(duration)
 }
 
 /// A size like `10MiB`, in bytes; never zero, `most` at most.
@@ -86,7 +99,11 @@ impl Rate {
             "d" => Duration::from_hours(24),
             _ => return Err(wrong()),
         };
-        Ok(Self { count, per })
+        let rate = Self { count, per };
+        if rate.spacing() < Duration::from_millis(1) {
+            return Err(format!("{text:?} is more than 1000 a second"));
+        }
+        Ok(rate)
     }
 
     /// The shortest time between two that keeps the rate.
@@ -105,6 +122,36 @@ impl fmt::Display for Rate {
         };
         write!(f, "{}/{unit}", self.count)
     }
+}
+
+/// The name of a host, as DNS can hold it (RFC 1035 §2.3.4).
+pub fn host_name(text: &str) -> Result<(), String> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    match Name::from_str_relaxed(name) {
+        Ok(_) if !name.is_empty() && name.len() <= LONGEST_NAME => Ok(()),
+        _ => {
+            let excerpt: String = text.chars().take(80).collect();
+            Err(format!(
+                "{excerpt:?} is no host name: it may have {LONGEST_NAME} characters, from 1 to 63 of them between two dots"
+            ))
+        }
+    }
+}
+
+/// Control characters, and those that change the order or the place of what is written beside them.
+pub fn is_unprintable(c: char) -> bool {
+    const STEERING: [RangeInclusive<char>; 9] = [
+        '\u{ad}'..='\u{ad}',
+        '\u{61c}'..='\u{61c}',
+        '\u{180e}'..='\u{180e}',
+        '\u{200b}'..='\u{200b}',
+        '\u{200e}'..='\u{200f}',
+        '\u{2028}'..='\u{202e}',
+        '\u{2060}'..='\u{206f}',
+        '\u{feff}'..='\u{feff}',
+        '\u{fff9}'..='\u{fffb}',
+    ];
+    c.is_control() || STEERING.iter().any(|range| range.contains(&c))
 }
 
 /// A duration as a config would write it.
@@ -131,7 +178,8 @@ pub fn blocklist(text: &str) -> Result<String, String> {
         && zone
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-    if is_zone {
+    // Before it stands an address: of IPv6, 32 digits with their dots.
+    if is_zone && host_name(zone).is_ok() && zone.len() + 64 <= LONGEST_NAME {
         Ok(zone.to_ascii_lowercase())
     } else {
         Err(format!(
@@ -168,7 +216,15 @@ mod tests {
                 Ok(text.into())
             );
         }
-        for wrong in ["60", "0/m", "1/w", "m/1"] {
+        for wrong in [
+            "60",
+            "0/m",
+            "1/w",
+            "m/1",
+            "1001/s",
+            "4294967295/d",
+            "18446744073709551615/s",
+        ] {
             assert!(Rate::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -39,6 +39,15 @@ pub(super) fn preauth_without_tls(endpoint: &Endpoint) -> Failure {
     }
 }
 
+/// Bytes came behind the answer to STARTTLS, in the clear: a client that took them for a part of the secured session could
+/// be made to believe anything (CVE-2011-0411).
+pub(super) fn early_bytes(endpoint: &Endpoint) -> Blindness {
+    let what =
+        format!("{endpoint} sent bytes before TLS was established, which could be an injection");
+    let remedy = "something between here and the server may be tampering with the session";
+    final_refusal(Code::MailboxUnreadable, what, remedy)
+}
+
 /// Whether a refused login is worth another try, and whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {

@@ -406,3 +406,192 @@ fn no_name_servers_are_refused() {
     let config = format!("[dns]\nservers = []\n{GATEWAY}{MAILBOX}{ROUTE}");
     refused(said_of(&config), &["toml:2:11", "empty"]);
 }
+
+/// RFC 1035 §2.3.4 and RFC 5321 §4.5.3.1.
+#[test]
+fn names_that_dns_cannot_hold_are_refused() {
+    let long = format!("{}example", "a.".repeat(146));
+    let label = format!("{}.example", "a".repeat(64));
+    for host in [
+        &*long,
+        &*label,
+        "mx..example",
+        ".example",
+        "ü".repeat(64).as_str(),
+    ] {
+        let gateway = format!("host = {host:?}\n");
+        let config = format!("[gateways.edge]\n{gateway}{MAILBOX}{ROUTE}");
+        refused(said_of(&config), &["toml:2:8", "is no host name"]);
+        let mailbox = MAILBOX.replace("imap.example.net", host);
+        refused(
+            said_of(&format!("{GATEWAY}{mailbox}{ROUTE}")),
+            &["toml:4:8"],
+        );
+        let domain = format!("[gateways.edge]\ndomain = {host:?}\n{MAILBOX}{ROUTE}");
+        refused(said_of(&domain), &["toml:2:10"]);
+        refused(said(&format!("ehlo = {host:?}"), "", ""), &["toml:3:8"]);
+        let dns = format!("[dns]\nblocklists = [{host:?}]\n{GATEWAY}{MAILBOX}{ROUTE}");
+        refused(said_of(&dns), &["toml:2:15"]);
+        let aliases = format!("aliases = [\"a@{host}\"]");
+        refused(said("", "", &aliases), &["toml:14:12"]);
+    }
+    for host in [
+        "größer.example",
+        "mx_1.example.",
+        "localhost",
+        "192.0.2.1",
+        "[2001:db8::1]",
+    ] {
+        let config = format!("[gateways.edge]\nhost = {host:?}\n{MAILBOX}{ROUTE}");
+        assert_eq!(said_of(&config), (0, String::new()), "{host}");
+    }
+    for ehlo in ["two words", "a\\tb"] {
+        refused(said(&format!("ehlo = \"{ehlo}\""), "", ""), &["toml:3:8"]);
+    }
+    assert_eq!(said("ehlo = \"[192.0.2.1]\"", "", "").0, 0);
+}
+
+/// RFC 5322 §2.1.1: a line of a message has 998 bytes at most.
+#[test]
+fn texts_that_no_message_can_hold_are_refused() {
+    let subject = |length: usize| format!("subject = \"{}\"", "x".repeat(length));
+    refused(said("", "", &subject(5000)), &["toml:14:11", "longer than"]);
+    refused(said("", "", &subject(501)), &["toml:14:11", "500 bytes"]);
+    assert_eq!(said("", "", &subject(500)).0, 0);
+    // The name of the route is put into it.
+    let named = format!("subject = \"{}\"", "{route} ".repeat(70));
+    refused(said("", "", &named), &["toml:14:11", "500 bytes"]);
+    refused(
+        said("", "", "subject = \"a\\u001b[31m\""),
+        &["toml:14:11", "control character"],
+    );
+    let header = |length: usize| format!("headers = {{ X-A = \"{}\" }}", "x".repeat(length));
+    refused(said("", "", &header(994)), &["toml:14:19", "998 bytes"]);
+    assert_eq!(said("", "", &header(993)).0, 0);
+    let address = format!(
+        "aliases = [\"{}@{}example\"]",
+        "a".repeat(64),
+        "b.".repeat(92)
+    );
+    refused(
+        said("", "", &address),
+        &["toml:14:12", "longer than 254 bytes"],
+    );
+}
+
+#[test]
+fn names_that_steer_a_terminal_are_refused() {
+    for (name, why) in [
+        ("a\\u001b[31m", "steers"),
+        ("a\\u202eb", "steers"),
+        ("a\\u2028b", "steers"),
+        ("a\\nb", "steers"),
+        ("", "empty"),
+        (&*"x".repeat(129), "longer than 128 bytes"),
+    ] {
+        let name = format!("\"{name}\"");
+        let route = ROUTE.replace("inbound", &name);
+        refused(
+            said_of(&format!("{GATEWAY}{MAILBOX}{route}")),
+            &["toml:7:", why],
+        );
+        let gateway = GATEWAY.replace("edge", &name);
+        refused(
+            said_of(&format!("{gateway}{GATEWAY}{MAILBOX}{ROUTE}")),
+            &["toml:1:", why],
+        );
+        let alert = format!("[alerts.{name}]\nkind = \"command\"\ncommand = [\"x\"]\n");
+        let (_, said) = said_of(&format!("{alert}{GATEWAY}{MAILBOX}{ROUTE}"));
+        assert!(
+            !said.contains(['\u{1b}', '\u{202e}', '\u{2028}']),
+            "{said:?}"
+        );
+        refused((3, said), &["toml:1:", why]);
+    }
+    let route = ROUTE.replace("inbound", "\"größer – 試験 می‌خواهم\"");
+    assert_eq!(said_of(&format!("{GATEWAY}{MAILBOX}{route}")).0, 0);
+}
+
+#[test]
+fn a_literal_secret_that_is_no_line_is_refused() {
+    for secret in ["hunter2\\nhunter3", "hunter2\\r\\nQUIT", "hunter2\\u0000"] {
+        let gateway = format!("username = \"probe\"\npassword = \"{secret}\"");
+        refused(
+            said(&gateway, "", ""),
+            &["toml:4:12", "a line break or a NUL"],
+        );
+        let token = format!("[service]\ntoken = \"{secret}\"\n{GATEWAY}{MAILBOX}{ROUTE}");
+        refused(said_of(&token), &["toml:2:9"]);
+    }
+    // As in a file, the one at the end does not count.
+    let gateway = "username = \"probe\"\npassword = \"\"\"\nhunter2\n\"\"\"";
+    assert_eq!(said(gateway, "", "").0, 0);
+}
+
+#[test]
+fn a_token_that_nobody_could_show_or_anybody_guess_is_refused() {
+    let said = |listen: &str, token: &str| {
+        let keys = format!("[service]\nlisten = \"{listen}:9725\"\ntoken = \"{token}\"\n");
+        said_of(&format!("{keys}{GATEWAY}{MAILBOX}{ROUTE}"))
+    };
+    for token in [
+        " hunter2 hunter2 hunter2",
+        "hunter2hunter2hunter2 ",
+        "hunter2hunter2\\thunter2\\t",
+        "hunter2hunter2\\u0007hunter2",
+    ] {
+        for listen in ["127.0.0.1", "0.0.0.0"] {
+            refused(
+                said(listen, token),
+                &["toml:3:9", "no client could show it"],
+            );
+        }
+    }
+    for token in ["h", "hunter2", "hunter2hunter2!"] {
+        refused(
+            said("0.0.0.0", token),
+            &["toml:3:9", "fewer than 16 characters"],
+        );
+        let (code, said) = said("[::1]", token);
+        assert!(
+            code == 0 && said.contains("warning: the token has fewer than 16"),
+            "{said}"
+        );
+    }
+    assert_eq!(said("127.0.0.1", "hunter2hunter2hu"), (0, String::new()));
+}
+
+/// What a file or a variable holds is seen at the start.
+#[test]
+fn a_token_elsewhere_is_looked_at_at_the_start() {
+    for (listen, token, why) in [
+        (
+            "127.0.0.1:0",
+            "hunter2hunter2hunter2 \n",
+            "begins or ends with white space",
+        ),
+        ("0.0.0.0:0", "x\n", "fewer than 16 characters"),
+    ] {
+        let keys = "[service]\ntoken = { file = \"api.token\" }\n";
+        let bed = Bed::with(&format!("{keys}{GATEWAY}{MAILBOX}{ROUTE}"));
+        bed.write("api.token", token);
+        let output = bed.run(&["run", "--state-dir", "state", "--listen", listen]);
+        refused(
+            (code(&output), err(&output)),
+            &["`token` under [service]", why],
+        );
+    }
+}
+
+/// Whatever stands in a secret's place, it is shown at the same width.
+#[test]
+fn nothing_tells_how_long_a_secret_is() {
+    let said = |secret: &str| {
+        let keys = format!("username = \"probe\"\npassword = {secret}\nnonsense = {secret}");
+        let (_, said) = said(&keys, "", "");
+        said
+    };
+    assert_eq!(said("\"x\""), said("\"a much longer secret – größer\""));
+    assert_eq!(said("[\"x\"]"), said("[\"hunter2\"]"));
+    assert_eq!(said("1"), said("123456789"));
+}

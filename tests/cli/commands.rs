@@ -322,8 +322,8 @@ tests = [{ suite = "antivirus" }]
     warning: this secret stands in a file that every user of this machine can read
      --> mailrobin.toml:5:12
       |
-    5 | password = *** *** *****
-      |            ^^^^^^^^^^^^^
+    5 | password = ********
+      |            ^^^^^^^^
       |
       = help: chmod 600 the file, or keep the secret elsewhere: { env = … }, { file = … } or { command = … }
 

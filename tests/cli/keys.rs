@@ -134,3 +134,56 @@ fn a_key_that_others_can_read_is_warned_about() {
     assert_eq!(code(&output), 2);
     assert!(err(&output).contains("chmod 600"), "{}", err(&output));
 }
+
+/// A file that fills the memory, or never ends, is no key.
+#[test]
+fn a_key_that_is_no_line_of_text_is_refused() {
+    let bed = bed();
+    bed.write("large/signing.key", "");
+    let path = bed.path().join("large/signing.key");
+    let key = fs::File::options().write(true).open(&path).unwrap();
+    for (length, why) in [
+        (100_000_000, "it is larger than 4.0 KiB"),
+        (64, "control characters"),
+    ] {
+        key.set_len(length).unwrap();
+        let output = bed.run(&["check", "--state-dir", "large"]);
+        assert_eq!(code(&output), 3);
+        assert!(err(&output).contains(why), "{}", err(&output));
+    }
+    drop(key);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let output = bed.run(&["check", "--state-dir", "large"]);
+    assert_eq!(code(&output), 3);
+    assert!(
+        err(&output).contains("only regular files are read"),
+        "{}",
+        err(&output)
+    );
+}
+
+#[test]
+fn a_folder_that_all_may_write_is_warned_about() {
+    let bed = bed();
+    let open = |folder: &str| {
+        let path = bed.path().join(folder);
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    };
+    open("open");
+    open("history");
+    let config = config((refused(), refused()), "", "password = \"hunter2\"");
+    let store = "[store]\nurl = \"sqlite:history/history.db\"\n";
+    bed.write("mailrobin.toml", &format!("{config}{store}"));
+    // Without a token it does not listen, so that it ends.
+    let output = bed.run(&["run", "--listen=0.0.0.0:0", "--state-dir=open"]);
+    let said = err(&output);
+    assert_eq!(code(&output), 3, "{said}");
+    for (folder, holds) in [("open", "the signing key"), ("history", "the history")] {
+        let folder = bed.path().join(folder);
+        let warned = format!("{}, which holds {holds}: chmod o-w", folder.display());
+        let warned = warned.replace(&bed.path().join("open").display().to_string(), "open");
+        assert!(said.contains(&warned), "{warned}: {said}");
+    }
+}

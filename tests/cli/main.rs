@@ -25,6 +25,7 @@ mod init;
 mod january;
 mod keys;
 mod lab;
+mod limits;
 mod looks;
 mod patterns;
 mod ping;

@@ -174,7 +174,7 @@ gateway = "edge"
 enabled = false
 [service]
 listen = "0.0.0.0:9725"
-token = "hunter2"
+token = "hunter2hunter2hunter2"
 heartbeat = "http://127.0.0.1:1/hunter2"
 [alerts.hook]
 kind = "webhook"
@@ -197,10 +197,10 @@ headers = { Authorization = "hunter2", Title = "mail" }
        = help: leave one of both out
 
     warning: this secret stands in a file that every user of this machine can read
-      --> mailrobin.toml:24:47
+      --> mailrobin.toml:24:37
        |
-    24 | recovery = { command = ["x"], env = * ***** * ********** **** * *** * *
-       |                                               ^^^^^^^^^
+    24 | recovery = { command = ["x"], env = ********
+       |                                     ^^^^^^^^
        |
        = help: chmod 600 the file, or keep the secret elsewhere: { env = … }, { file = … } or { command = … }
 
@@ -215,24 +215,24 @@ headers = { Authorization = "hunter2", Title = "mail" }
     warning: this secret stands in a file that every user of this machine can read
       --> mailrobin.toml:31:9
        |
-    31 | token = *********
-       |         ^^^^^^^^^
+    31 | token = ********
+       |         ^^^^^^^^
        |
        = help: chmod 600 the file, or keep the secret elsewhere: { env = … }, { file = … } or { command = … }
 
     warning: this secret stands in a file that every user of this machine can read
       --> mailrobin.toml:35:7
        |
-    35 | url = *******************************
-       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    35 | url = ********
+       |       ^^^^^^^^
        |
        = help: chmod 600 the file, or keep the secret elsewhere: { env = … }, { file = … } or { command = … }
 
     warning: this secret stands in a file that every user of this machine can read
-      --> mailrobin.toml:36:29
+      --> mailrobin.toml:36:11
        |
-    36 | headers = * ************* * ********** ***** * ****** *
-       |                             ^^^^^^^^^
+    36 | headers = ********
+       |           ^^^^^^^^
        |
        = help: chmod 600 the file, or keep the secret elsewhere: { env = … }, { file = … } or { command = … }
     "#);

@@ -300,15 +300,17 @@ fn a_mailbox_that_withholds_what_it_lists() -> Vec<Case> {
 fn a_mailbox_with_no_tls_where_tls_is_due() -> Vec<Case> {
     let starttls = |what, act| at(what, "STARTTLS", act).key("mailbox.tls", "starttls");
     let implicit = |what, act| at(what, "connect", act).key("mailbox.tls", "implicit");
+    let injected = |words: &str| {
+        let also = Act::Also(words.as_bytes().to_vec());
+        starttls("injection", also).says("could be an injection")
+    };
     let slow = || Act::Trickle(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03".repeat(10));
     vec![
         starttls("garbage", Act::Garbage),
         starttls("closed", Act::Close),
         starttls("dripped", Act::Drip),
-        starttls(
-            "injection",
-            Act::Also(b"* PREAUTH as if secured\r\n".to_vec()),
-        ),
+        injected("* PREAUTH as if secured\r\n"),
+        injected("* CAPABILITY IMAP4rev1 AUTH=PLAIN"),
         implicit("garbage", Act::Garbage),
         implicit("plain text", Act::Honest),
         implicit("slow record", slow()),

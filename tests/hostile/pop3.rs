@@ -135,7 +135,8 @@ fn a_mailbox_with_no_tls_where_tls_is_due() -> Vec<Case> {
         stls("garbage", Act::Garbage),
         stls("closed", Act::Close),
         stls("dripped", Act::Drip),
-        stls("injection", Act::Also(b"+OK as if secured\r\n".to_vec())),
+        stls("injection", Act::Also(b"+OK as if secured\r\n".to_vec()))
+            .says("could be an injection"),
         implicit("garbage", Act::Garbage),
         implicit("plain text", Act::Honest),
         implicit("slow record", slow()),

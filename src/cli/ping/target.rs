@@ -1,9 +1,10 @@
 //! What a ping is aimed at, as it is written on the command line.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::config::plan::{self, Security};
+use crate::config::value::host_name;
 
 /// What the server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,9 @@ impl Target {
         let (host, port) = split(rest)?;
         if host.is_empty() || host.contains(['/', '@', ' ', '\t', '?', '#']) {
             return Err(WRITE.into());
+        }
+        if host.parse::<IpAddr>().is_err() {
+            host_name(host)?;
         }
         let known = match &scheme {
             Some(scheme) => {

@@ -30,7 +30,7 @@ pub struct Recovery {
     pub command: Option<At<Vec<Text>>>,
     /// Environment variables for it, beside ours.
     pub env: Option<BTreeMap<String, At<SecretKeys>>>,
-    /// How long it may take.
+    /// How long it may take; a day at most.
     pub timeout: Option<Text>,
     /// How often at most, like `3/h`.
     pub at_most: Option<Text>,
@@ -48,7 +48,7 @@ pub struct Alert {
     pub quiet: Option<Text>,
     /// The time zone of these hours, like `Europe/Berlin`; left out: the system's.
     pub timezone: Option<Text>,
-    /// How long one try may take.
+    /// How long one try may take; an hour at most.
     pub timeout: Option<Text>,
     /// Of a webhook: where notices are posted to.
     pub url: Option<At<SecretKeys>>,
@@ -88,14 +88,14 @@ pub struct Store {
 pub struct Service {
     /// The address of API, metrics and health checks, or none.
     pub listen: Option<Text>,
-    /// What a client must show: for every POST, and beyond loopback for everything.
+    /// What a client must show: for every POST, and beyond loopback for everything. 16 characters or more.
     pub token: Option<At<SecretKeys>>,
     /// PEM file of the certificate to serve TLS with.
     pub tls_cert: Option<Text>,
     /// PEM file of its private key.
     pub tls_key: Option<Text>,
     /// Probes in flight at once.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 10000))]
     pub max_in_flight: Option<At<u16>>,
     /// What must answer while this machine has a network: `1.1.1.1:53`, `https://example.org/`, `dns:example.org`.
     pub uplink: Option<At<Vec<Text>>>,

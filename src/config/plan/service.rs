@@ -57,6 +57,26 @@ pub struct ServicePlan {
     pub heartbeat: Option<Heartbeat>,
 }
 
+/// A token of the API with fewer characters could be guessed.
+const LEAST_TOKEN: usize = 16;
+
+/// Whether a token can be used where the API listens: an error, or a warning in `Ok`.
+pub fn check_token(token: &str, is_open: bool) -> Result<Option<String>, String> {
+    if token.trim() != token {
+        // A header's value goes over the wire without white space around it.
+        return Err("the token begins or ends with white space, so no client could show it".into());
+    }
+    if token.contains(char::is_control) {
+        return Err("the token has a control character in it, so no client could show it".into());
+    }
+    let is_short = token.chars().count() < LEAST_TOKEN;
+    let message = format!("the token has fewer than {LEAST_TOKEN} characters: it could be guessed");
+    match is_short {
+        true if is_open => Err(message),
+        is_short => Ok(is_short.then_some(message)),
+    }
+}
+
 impl ServicePlan {
     /// Whether others than this machine can reach an address, so that they must show the token.
     pub fn is_open(listen: SocketAddr) -> bool {

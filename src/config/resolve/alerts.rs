@@ -18,6 +18,9 @@ use crate::config::template::{self, is_json};
 use crate::files::{self, TEMPLATE_LIMIT};
 use crate::probe::notice::Severity;
 
+/// The longest that one try may take.
+const LONGEST_TRY: Duration = Duration::from_hours(1);
+
 /// The media type of a notice as it is.
 const JSON: &str = "application/json";
 
@@ -78,7 +81,7 @@ impl Reader<'_> {
         );
         let zone = self.zone(keys.timezone.as_ref());
         let quiet = self.checked(keys.quiet.as_ref(), hours);
-        let timeout = self.duration(keys.timeout.as_ref());
+        let timeout = self.duration_within(keys.timeout.as_ref(), LONGEST_TRY);
         let place = (table.span(), format!("[alerts.{name}]"));
         let kind = self.kind(keys, &place)?;
         for (key, span) in of_the_other(kind, keys) {

@@ -34,6 +34,10 @@ pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Op
     let gateways = named(&file.gateways, |name, table| reader.gateway(name, table));
     let mailboxes = named(&file.mailboxes, |name, table| reader.mailbox(name, table));
     let signing = reader.signing(file.signing.as_ref());
+    names(&file.gateways, &mut reader);
+    names(&file.mailboxes, &mut reader);
+    names(&file.routes, &mut reader);
+    names(&file.alerts, &mut reader);
     let routes = reader.routes(file, &gateways, &mailboxes);
     let alerts = named(&file.alerts, |name, table| reader.alert(name, table));
     let store = reader.store(file.store.as_ref());
@@ -67,6 +71,12 @@ pub(super) fn resolve(file: &File, folder: &Path, found: &mut Diagnostics) -> Op
         store,
         service,
     })
+}
+
+fn names<T>(tables: &Tables<T>, reader: &mut Reader<'_>) {
+    for (name, table) in tables {
+        reader.name(name, table.span());
+    }
 }
 
 /// The tables that could be read, shared, by name.

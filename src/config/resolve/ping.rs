@@ -11,6 +11,7 @@ use crate::config::plan::{DEFAULT_CERTIFICATE_WARN, Gateway, Ping, PingServer};
 
 /// What is a deadline for a message is none for an answer.
 const DEADLINE: Duration = Duration::from_mins(1);
+const LONGEST: Duration = Duration::from_hours(1);
 
 impl Reader<'_> {
     pub(super) fn ping(
@@ -41,7 +42,9 @@ impl Reader<'_> {
                 from.zip(self.address(Some(to), "to", place))
             }
         };
-        let deadline = self.duration(own.deadline.as_ref()).unwrap_or(DEADLINE);
+        let deadline = self
+            .duration_within(own.deadline.as_ref(), LONGEST)
+            .unwrap_or(DEADLINE);
         let warn_after = self.warn_after(own.warn_after.as_ref(), deadline);
         let certificate_warn = self.duration(place.pick(|r| &r.certificate_warn));
         Some(Ping {

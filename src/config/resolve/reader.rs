@@ -9,7 +9,15 @@ use std::time::Duration;
 use crate::config::diagnostic::{Diagnostics, suggest};
 use crate::config::file::{At, Dns, Text};
 use crate::config::plan::DnsPlan;
-use crate::config::value::{blocklist, duration, grouped, name_server, times_a_day, written};
+use crate::config::value::{
+    blocklist, duration, duration_within, grouped, is_unprintable, name_server, times_a_day,
+    written,
+};
+
+/// The longest text that goes into a line of a protocol; a path is no longer either.
+const LONGEST_LINE: usize = 4096;
+/// The longest name of a route, gateway, mailbox or alert.
+const LONGEST_NAME: usize = 128;
 
 /// A switch that is off where it is left out.
 pub(super) fn is_on(switch: Option<&At<bool>>) -> bool {
@@ -130,6 +138,30 @@ impl<'a> Reader<'a> {
         None
     }
 
+    pub(super) fn duration_within(
+        &mut self,
+        text: Option<&Text>,
+        most: Duration,
+    ) -> Option<Duration> {
+        self.checked(text, |text| duration_within(text, most))
+    }
+
+    /// A name that a table was given: it goes into messages, logs and outputs as it is.
+    pub(super) fn name(&mut self, name: &str, table: Range<usize>) {
+        let wrong = if name.trim().is_empty() {
+            "is empty".to_owned()
+        } else if name.len() > LONGEST_NAME {
+            format!("is longer than {LONGEST_NAME} bytes")
+        } else if name.contains(is_unprintable) {
+            "has a character in it that is invisible or steers the terminal".to_owned()
+        } else {
+            return;
+        };
+        let excerpt: String = name.chars().take(40).collect();
+        let message = format!("the name {excerpt:?} {wrong}");
+        self.wrong(table, message, None);
+    }
+
     /// A path in the config, which leads to the same place from wherever it is read.
     pub(super) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = self.folder.join(path);
@@ -145,6 +177,10 @@ impl<'a> Reader<'a> {
                 ))
             } else if text.trim().is_empty() {
                 Err(format!("`{key}` is empty"))
+            } else if text.contains(|c: char| c.is_control() && c != '\t') {
+                Err(format!("`{key}` has a control character in it"))
+            } else if text.len() > LONGEST_LINE {
+                Err(format!("`{key}` is longer than {LONGEST_LINE} bytes"))
             } else {
                 Ok(text.to_owned())
             }

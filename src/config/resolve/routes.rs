@@ -14,6 +14,15 @@ use crate::config::plan::{DEFAULT_SUBJECT, Gateway, Mailbox, MarkRule, Ping, Rou
 use crate::probe::name::{MailboxName, RouteName};
 use crate::probe::{message, tag};
 
+/// The longest that a probe may take, or be deferred.
+const LONGEST_FLIGHT: Duration = Duration::from_hours(7 * 24);
+/// The longest wait for an unreadable mailbox.
+const LONGEST_GRACE: Duration = Duration::from_hours(24);
+/// The longest subject, in bytes.
+const LONGEST_SUBJECT: usize = 500;
+/// The longest line of a message, without its CRLF (RFC 5322 §2.1.1).
+const LONGEST_FIELD: usize = 998;
+
 /// Header fields that mailrobin, the envelope or a server on the way writes.
 const RESERVED: &[&str] = &[
     "from",
@@ -161,21 +170,15 @@ impl Reader<'_> {
         let from = self.address(place.pick(|r| &r.from), "from", place);
         let to = self.address(place.pick(|r| &r.to), "to", place);
         let aliases = self.addresses(place.pick(|r| &r.aliases));
-        let deadline = self.duration(place.pick(|r| &r.deadline));
+        let deadline = self.duration_within(place.pick(|r| &r.deadline), LONGEST_FLIGHT);
         let deadline = deadline.unwrap_or(Duration::from_mins(15));
         let warn_after = self.warn_after(place.pick(|r| &r.warn_after), deadline);
-        let defer_for = self.duration(place.pick(|r| &r.defer_for));
-        let blind_grace = self.duration(place.pick(|r| &r.blind_grace));
+        let defer_for = self.duration_within(place.pick(|r| &r.defer_for), LONGEST_FLIGHT);
+        let blind_grace = self.duration_within(place.pick(|r| &r.blind_grace), LONGEST_GRACE);
         let headers = self.headers(place);
         let verp = self.tagged(place.pick(|r| &r.verp), from.as_ref());
         let plus_address = self.tagged(place.pick(|r| &r.plus_address), to.as_ref());
-        let subject = place
-            .pick(|r| &r.subject)
-            .and_then(|subject| self.line("subject", subject));
-        let subject = subject
-            .as_deref()
-            .unwrap_or(DEFAULT_SUBJECT)
-            .replace("{route}", place.name);
+        let subject = self.subject(place);
         let marks = place.pick(|r| &r.marks);
         let marks = marks.map_or_else(MarkRule::defaults, |marks| self.marks(marks.value()));
         let authserv_ids = place
@@ -207,6 +210,19 @@ impl Reader<'_> {
             authentication,
             tests,
         })
+    }
+
+    /// The subject before the tag: with it, and unfolded, it fits a line.
+    fn subject(&mut self, place: &Place<'_>) -> String {
+        let text = place.pick(|r| &r.subject);
+        let written = text.and_then(|subject| self.line("subject", subject));
+        let written = written.as_deref().unwrap_or(DEFAULT_SUBJECT);
+        let subject = written.replace("{route}", place.name);
+        if let Some(text) = text.filter(|_| subject.len() > LONGEST_SUBJECT) {
+            let message = format!("`subject` is longer than {LONGEST_SUBJECT} bytes");
+            self.wrong(text.span(), message, None);
+        }
+        subject
     }
 
     fn marks(&mut self, written: &[Text]) -> Vec<MarkRule> {
@@ -294,6 +310,13 @@ impl Reader<'_> {
                 Some("is written by mailrobin, or by a server on the way")
             } else if value.value().contains(['\r', '\n', '\0']) {
                 Some("has a line break in its value")
+            } else if value
+                .value()
+                .contains(|c: char| c.is_control() && c != '\t')
+            {
+                Some("has a control character in its value")
+            } else if name.len() + ": ".len() + value.value().len() > LONGEST_FIELD {
+                Some("is longer than a line of mail may be, 998 bytes")
             } else {
                 None
             };

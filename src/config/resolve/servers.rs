@@ -12,7 +12,7 @@ use crate::config::plan::{
     Auth, Cleanup, Endpoint, Gateway, Junk, Login, Mailbox, Protocol, Security, Signing,
 };
 use crate::config::secret::{LEAST_KEY, Secret};
-use crate::config::value::Rate;
+use crate::config::value::{Rate, host_name};
 
 const SECURITIES: [Security; 4] = [
     Security::None,
@@ -23,6 +23,7 @@ const SECURITIES: [Security; 4] = [
 const AUTHS: [Auth; 4] = [Auth::Auto, Auth::Plain, Auth::Login, Auth::Xoauth2];
 const PROTOCOLS: [Protocol; 2] = [Protocol::Imap, Protocol::Pop3];
 const STEP_LIMIT: Duration = Duration::from_secs(30);
+const LONGEST_STEP: Duration = Duration::from_hours(1);
 
 impl Reader<'_> {
     pub(super) fn signing(&mut self, table: Option<&At<file::Signing>>) -> Signing {
@@ -39,6 +40,9 @@ impl Reader<'_> {
             self.wrong(key.span(), message, Some("leave it out to have one made"));
         }
         let sweep_foreign = self.duration(keys.sweep_foreign.as_ref());
+        if let Some(instance) = &keys.instance {
+            self.name(instance.value(), instance.span());
+        }
         Signing {
             sweep_foreign,
             key: keys.key.as_ref().and_then(|key| self.secret(key)),
@@ -53,7 +57,7 @@ impl Reader<'_> {
         let keys = table.value();
         let place = (&table.span(), format!("gateways.{name}"));
         let chosen = self.choice("tls", keys.tls.as_ref(), &SECURITIES, Security::as_str);
-        let port = self.port(keys.port.as_ref());
+        let port = keys.port.as_ref().map(|port| *port.value());
         let security = chosen.unwrap_or(if keys.username.is_none() && port.unwrap_or(25) == 25 {
             Security::Opportunistic
         } else {
@@ -95,17 +99,10 @@ impl Reader<'_> {
             ("client_cert", keys.client_cert.as_ref()),
             ("client_key", keys.client_key.as_ref()),
         );
-        let timeout = self.duration(keys.timeout.as_ref());
-        let final_timeout = self.duration(keys.final_timeout.as_ref());
+        let timeout = self.duration_within(keys.timeout.as_ref(), LONGEST_STEP);
+        let final_timeout = self.duration_within(keys.final_timeout.as_ref(), LONGEST_STEP);
         let rate = self.checked(keys.rate.as_ref(), Rate::parse);
-        let ehlo = keys.ehlo.as_ref().and_then(|ehlo| self.line("ehlo", ehlo));
-        if let Some(connections) = keys.connections.as_ref().filter(|it| *it.value() == 0) {
-            self.wrong(
-                connections.span(),
-                "without `connections` nothing can be sent",
-                None,
-            );
-        }
+        let ehlo = keys.ehlo.as_ref().and_then(|ehlo| self.ehlo(ehlo));
         Some(Gateway {
             name: name.into(),
             endpoint: Endpoint { host: host?, port },
@@ -138,7 +135,7 @@ impl Reader<'_> {
             .unwrap_or(Protocol::Imap);
         let securities = [Security::None, Security::Starttls, Security::Implicit];
         let security = self.choice("tls", keys.tls.as_ref(), &securities, Security::as_str);
-        let port = self.port(keys.port.as_ref());
+        let port = keys.port.as_ref().map(|port| *port.value());
         let (implicit_port, plain_port) = protocol.ports();
         let security = security.unwrap_or(if port == Some(plain_port) {
             Security::Starttls
@@ -168,8 +165,8 @@ impl Reader<'_> {
             keys.auth.as_ref(),
             keys.insecure_auth.as_ref(),
         );
-        let timeout = self.duration(keys.timeout.as_ref());
-        let poll = self.duration(keys.poll.as_ref());
+        let timeout = self.duration_within(keys.timeout.as_ref(), LONGEST_STEP);
+        let poll = self.duration_within(keys.poll.as_ref(), LONGEST_STEP);
         let cleanup = self.checked(keys.cleanup.as_ref(), |text| cleanup(text, protocol));
         let folders = keys.folders.as_ref().map_or_else(
             || vec!["INBOX".to_owned()],
@@ -223,12 +220,16 @@ impl Reader<'_> {
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'))
             .unwrap_or(&host);
+        let span = text.map(At::span).unwrap_or_default();
         let is_address = bare.parse::<std::net::IpAddr>().is_ok();
         if is_address || !host.contains([':', '/', ' ', '\t', '[', ']', '@']) {
+            if let Some(wrong) = host_name(&host).err().filter(|_| !is_address) {
+                self.wrong(span, wrong, None);
+                return None;
+            }
             return Some(host);
         }
         let message = format!("`{key}` is a name or an address, which {host:?} is not");
-        let span = text.map(At::span).unwrap_or_default();
         self.wrong(
             span,
             message,
@@ -237,16 +238,16 @@ impl Reader<'_> {
         None
     }
 
-    fn port(&mut self, port: Option<&At<u16>>) -> Option<u16> {
-        let port = port?;
-        if *port.value() == 0 {
-            self.wrong(
-                port.span(),
-                "`port` takes a whole number from 1 to 65535",
-                None,
-            );
+    /// A name, or an address in brackets (RFC 5321 §4.1.3).
+    fn ehlo(&mut self, text: &Text) -> Option<String> {
+        let ehlo = self.line("ehlo", text)?;
+        let is_literal = ehlo.starts_with('[') && ehlo.ends_with(']') && ehlo.len() < 256;
+        if ehlo.contains(char::is_whitespace) {
+            self.wrong(text.span(), "`ehlo` has white space in it", None);
+        } else if let Some(wrong) = host_name(&ehlo).err().filter(|_| !is_literal) {
+            self.wrong(text.span(), wrong, None);
         }
-        Some(*port.value())
+        Some(ehlo)
     }
 
     fn login(
@@ -278,11 +279,18 @@ impl Reader<'_> {
 
     pub(super) fn secret(&mut self, keys: &At<SecretKeys>) -> Option<Secret> {
         let kept = match keys.value() {
-            SecretKeys::Literal(secret) if secret.is_empty() => {
-                self.wrong(keys.span(), "this secret is empty", None);
-                return None;
-            }
             SecretKeys::Literal(secret) => {
+                // As it is revealed: without a line break at its end.
+                let shown = secret.trim_end_matches(['\r', '\n']);
+                if shown.is_empty() {
+                    self.wrong(keys.span(), "this secret is empty", None);
+                    return None;
+                }
+                if shown.contains(['\r', '\n', '\0']) {
+                    let message = "this secret has a line break or a NUL in it";
+                    self.wrong(keys.span(), message, Some("it must be the secret alone"));
+                    return None;
+                }
                 return Some(Secret::Literal(SecretString::from(secret.as_str())));
             }
             SecretKeys::Kept(kept) => kept,

@@ -8,7 +8,7 @@ use reqwest::Url;
 use super::reader::{Reader, is_on};
 use super::timing::LEAST;
 use crate::config::file::{self, At, SecretKeys};
-use crate::config::plan::{Heartbeat, ServicePlan, StorePlan};
+use crate::config::plan::{Heartbeat, ServicePlan, StorePlan, check_token};
 use crate::config::secret::Secret;
 
 /// How often the heartbeat's URL is called where nothing else is said.
@@ -54,6 +54,18 @@ impl Reader<'_> {
                 );
                 let help = "add `tls_cert` and `tls_key`, or listen on 127.0.0.1 behind a proxy";
                 self.found.warn(text.span(), message, Some(help.into()));
+            }
+        }
+        let is_open = listen.is_some_and(ServicePlan::is_open);
+        if let Some(keys) = token
+            && let SecretKeys::Literal(text) = keys.value()
+            && !text.is_empty()
+        {
+            let help = "`openssl rand -hex 32` makes a good one";
+            match check_token(text.trim_end_matches(['\r', '\n']), is_open) {
+                Ok(None) => {}
+                Ok(Some(unwise)) => self.found.warn(keys.span(), unwise, Some(help.into())),
+                Err(wrong) => self.wrong(keys.span(), wrong, Some(help)),
             }
         }
         let tls = self.certificate(

@@ -20,6 +20,7 @@ use crate::probe::payload::Class;
 
 /// How long a recovery may take where nothing else is said.
 const RECOVERY_TIMEOUT: Duration = Duration::from_mins(1);
+const LONGEST_RECOVERY: Duration = Duration::from_hours(24);
 /// How often it is run at most.
 const RECOVERIES: Rate = Rate {
     count: 3,
@@ -158,7 +159,7 @@ impl Reader<'_> {
             timeout,
             at_most,
         } = keys.value();
-        let timeout = self.duration(timeout.as_ref());
+        let timeout = self.duration_within(timeout.as_ref(), LONGEST_RECOVERY);
         let at_most = self.checked(at_most.as_ref(), Rate::parse);
         let program = self.program(Keys {
             command: command.as_ref(),

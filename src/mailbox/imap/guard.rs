@@ -50,9 +50,9 @@ impl<S> Guard<S> {
         &self.stream
     }
 
-    /// Gives the stream below back.
-    pub(super) fn into_inner(self) -> S {
-        self.stream
+    /// Gives the stream below back, unless bytes came behind the answer to the last command.
+    pub(super) fn into_inner(self) -> Option<S> {
+        (self.scan.behind == 0).then_some(self.stream)
     }
 }
 
@@ -73,6 +73,8 @@ struct Scan {
     word: Vec<u8>,
     /// The begin of a response, as far as a tag goes.
     begin: Vec<u8>,
+    /// Bytes that came behind the answer to the last command.
+    behind: usize,
 }
 
 impl Scan {
@@ -85,6 +87,7 @@ impl Scan {
             let end = rest.iter().position(|&byte| byte == b'\n');
             let (line, rest) = rest.split_at_mut(end.map_or(rest.len(), |end| end + 1));
             bytes = rest;
+            self.behind = self.behind.saturating_add(skipped + line.len());
             self.response = self.response.saturating_add(line.len());
             self.line += line.len();
             if self.line > MAX_LINE {
@@ -157,8 +160,11 @@ impl Scan {
             }
         } else {
             let tag = self.begin.split(|&byte| byte == b' ').next();
-            if tag.is_some_and(|tag| is_tag(tag) && tag != self.sent) {
-                return Err(too_much("an answer to a command that was not sent"));
+            if tag.is_some_and(is_tag) {
+                if tag != Some(&self.sent) {
+                    return Err(too_much("an answer to a command that was not sent"));
+                }
+                self.behind = 0;
             }
             self.response = 0;
             self.literals = 0;

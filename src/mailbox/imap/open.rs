@@ -4,7 +4,7 @@
 use super::session::{ImapError, Session};
 use crate::config::plan::{Mailbox, Security};
 use crate::config::secret;
-use crate::mailbox::login::{preauth_without_tls, prepare, refused};
+use crate::mailbox::login::{early_bytes, preauth_without_tls, prepare, refused};
 use crate::mailbox::{final_refusal, reach, retry};
 use crate::net::dial;
 use crate::net::login::Offers;
@@ -51,9 +51,8 @@ async fn starttls(
         Err(error) => return Err(error.into()),
     }
     let limit = session.limit;
-    // Whatever the server sent before the handshake is dropped with the session.
-    let Stream::Plain(tcp) = session.inner.into_inner().into_inner() else {
-        return Err(unusable("TLS is there already".into(), REMEDY));
+    let Some(Stream::Plain(tcp)) = session.inner.into_inner().into_inner() else {
+        return Err(early_bytes(&mailbox.endpoint));
     };
     let stream = dial::secure(tls, &mailbox.endpoint, tcp, limit)
         .await

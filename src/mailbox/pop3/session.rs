@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::config::plan::{Mailbox, Security};
 use crate::duration::seconds;
-use crate::mailbox::login::{is_locked, prepare, refused};
+use crate::mailbox::login::{early_bytes, is_locked, prepare, refused};
 use crate::mailbox::{final_refusal, reach, retry};
 use crate::net::dial;
 use crate::net::lines::{Lines, NoLine};
@@ -287,9 +287,7 @@ async fn stls(mut wire: Wire, mailbox: &Mailbox, tls: &Tls) -> Result<Wire, Blin
                 .map_err(retry)?;
             Ok(Wire::new(stream, limit))
         }
-        _ => Err(refused(
-            "the server sent bytes before TLS was established, which could be an injection".into(),
-        )),
+        _ => Err(early_bytes(&mailbox.endpoint)),
     }
 }
 

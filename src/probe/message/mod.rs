@@ -224,11 +224,32 @@ fn single(part: Part) -> Result<SinglePart, lettre::message::header::ContentType
     })
 }
 
-/// A header field whose value goes over the wire as it is (RFC 6532).
+/// A header field whose value goes over the wire as it is (RFC 6532), but folded.
 fn unencoded(name: &str, value: &str) -> Result<HeaderValue, ComposeError> {
+    let folded = folded(name, value);
     HeaderName::new_from_ascii(name.to_owned())
-        .map(|name| HeaderValue::dangerous_new_pre_encoded(name, value.into(), value.into()))
+        .map(|name| HeaderValue::dangerous_new_pre_encoded(name, value.into(), folded))
         .map_err(|_| ComposeError::FieldName(name.to_owned()))
+}
+
+/// A value in lines of 78 bytes at most, as far as its spaces allow (RFC 5322 §2.2.3).
+fn folded(name: &str, value: &str) -> String {
+    const LONGEST: usize = 78;
+    let mut folded = String::with_capacity(value.len());
+    let mut line = name.len() + ": ".len();
+    for (index, word) in value.split(' ').enumerate() {
+        if index > 0 {
+            if !word.is_empty() && line + 1 + word.len() > LONGEST {
+                folded.push_str("\r\n");
+                line = 0;
+            }
+            folded.push(' ');
+            line += 1;
+        }
+        folded.push_str(word);
+        line += word.len();
+    }
+    folded
 }
 
 /// A header field that lettre encodes and folds.
@@ -295,8 +316,12 @@ fn about(payload: Payload) -> String {
     }
 }
 
-/// An address as lettre takes it; its error says what is wrong in words.
+/// An address as lettre takes it, within the limit of RFC 5321 §4.5.3.1.3; its error says what is wrong in words.
 pub fn address(text: &str) -> Result<Address, String> {
+    const LONGEST: usize = 254;
+    if text.len() > LONGEST {
+        return Err(format!("it is longer than {LONGEST} bytes"));
+    }
     Address::from_str(text).map_err(|error| error.to_string().to_lowercase())
 }
 

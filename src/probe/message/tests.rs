@@ -3,7 +3,7 @@
 use data_encoding::BASE64_MIME;
 use proptest::prelude::*;
 
-use super::super::payload::Pattern;
+use super::super::payload::{Attached, Pattern};
 use super::super::tag::{Instance, Signer};
 use super::*;
 
@@ -55,6 +55,62 @@ fn holds_payload(raw: &str, tag: Tag) -> bool {
         .iter()
         .filter_map(|leaf| TextDigest::of_payload(&leaf.content.text()?))
         .any(|text| text == composed(tag).manifest.block)
+}
+
+/// A message with the longest texts that a config may hold, made of this one again and again.
+fn longest(payload: Payload, again: &str) -> Vec<u8> {
+    let most = |bytes: usize| {
+        let mut text = again.repeat(bytes / again.len() + 1);
+        text.truncate(text.floor_char_boundary(bytes));
+        text
+    };
+    let long = format!("{}@{}example", "a".repeat(64), "b.".repeat(91));
+    let file = Attached {
+        name: format!("a\r\nb {}", most(240)),
+        path: "file".into(),
+        bytes: b"attached".to_vec(),
+    };
+    let sample = Sample {
+        file: (payload == Payload::Attachment).then(|| file.into()),
+        ..Sample::of(payload)
+    };
+    let headers = [
+        ("X-Long".to_owned(), most(990)),
+        ("X-".repeat(38), most(920)),
+    ];
+    let draft = Draft {
+        from: &address(&long).unwrap(),
+        to: &address(&long).unwrap(),
+        subject: &most(500),
+        headers: &headers,
+        sample: &sample,
+        route: &most(128),
+        tag: tag([7; 7]),
+        date: "2026-01-02T03:04:05Z".parse().unwrap(),
+    };
+    compose(&draft).unwrap().bytes.into()
+}
+
+/// RFC 5322 §2.1.1: no line is longer than 998 bytes, and those of the header no longer than 78 where they can be folded.
+#[test]
+fn no_line_is_too_long_whatever_the_config_says() {
+    for payload in Payload::ALL {
+        for again in ["x", "word ", "größer", "größer als ", "\u{1f426}", "  "] {
+            let message = longest(*payload, again);
+            let mut is_header = true;
+            for line in message.split(|&byte| byte == b'\n') {
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                let shown = String::from_utf8_lossy(line);
+                assert!(line.len() <= 998, "{payload} {again:?}: {shown}");
+                is_header &= !line.is_empty();
+                let is_text = is_header && !shown.contains('@');
+                if is_text && again == "word " && line.len() > 78 {
+                    let words = shown.trim().split(' ').count();
+                    assert!(words <= 2, "{payload} could fold {shown}");
+                }
+            }
+        }
+    }
 }
 
 proptest! {
@@ -156,7 +212,7 @@ fn wire(payload: Payload, file: &[u8]) -> (Tag, Vec<u8>) {
     let mut sample = Sample::of(payload);
     sample.size = Some(20_000);
     sample.file = (payload == Payload::Attachment).then(|| {
-        std::sync::Arc::new(super::super::payload::Attached {
+        std::sync::Arc::new(Attached {
             name: "letter.txt".into(),
             path: std::path::PathBuf::new(),
             bytes: file.to_vec(),

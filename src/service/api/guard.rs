@@ -17,6 +17,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::answer::Problem;
@@ -29,6 +30,9 @@ const LONGEST_URI: usize = 4096;
 /// A request is answered within this time, or told that it is not.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Requests that are answered at once; one for [`HEALTH`] is answered beside them.
+const ANSWERED: usize = 64;
+
 /// The one path that needs no token: a load balancer has none.
 const HEALTH: &str = "/healthz";
 
@@ -39,6 +43,7 @@ pub(super) struct Guard {
     /// Others than this machine can reach us.
     is_open: bool,
     bound: IpAddr,
+    places: Semaphore,
 }
 
 /// What must be shown, in a shape in which comparing takes the same time whatever is shown.
@@ -72,6 +77,7 @@ impl Guard {
             token: token.map(Token::new),
             is_open: ServicePlan::is_open(bound),
             bound: bound.ip().to_canonical(),
+            places: Semaphore::new(ANSWERED),
         }
     }
 
@@ -163,7 +169,13 @@ pub(super) fn guarded(router: Router, guard: Arc<Guard>) -> Router {
 }
 
 async fn stand(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let place = guard.places.try_acquire().ok();
+    let has_place = place.is_some() || request.uri().path() == HEALTH;
     let mut response = match guard.admit(&request) {
+        Ok(()) if !has_place => {
+            let error = format!("{ANSWERED} other requests are being answered");
+            Problem::busy(error).into_response()
+        }
         Ok(()) => {
             let answered = timeout(PATIENCE, next.run(request)).await;
             answered.unwrap_or_else(|_| {
@@ -173,6 +185,7 @@ async fn stand(State(guard): State<Arc<Guard>>, request: Request, next: Next) ->
         }
         Err(problem) => problem.into_response(),
     };
+    drop(place);
     let headers = response.headers_mut();
     let policy = "default-src 'none'; frame-ancestors 'none'";
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
