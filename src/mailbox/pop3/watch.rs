@@ -93,7 +93,7 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
                     .rest(pause, |place| remember(maildrop, place))
                     .await;
                 if left {
-                    watcher.left_behind("it cannot be reached");
+                    watcher.left_behind("it cannot be reached").await;
                     return;
                 }
                 false
@@ -105,7 +105,7 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
                 sleep(pace.rest()).await;
                 let last = watcher.session(&tls, Stamp::now(), &mut pace).await;
                 if let Err(blindness) = last {
-                    watcher.left_behind(&blindness.failure.what);
+                    watcher.left_behind(&blindness.failure.what).await;
                 }
             }
             return;
@@ -140,11 +140,12 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// Says that copies could not be cleaned up.
-    fn left_behind(&self, why: &str) {
-        let (mailbox, copies) = (&self.mailbox.name, self.maildrop.backlog());
-        if copies > 0 && self.mailbox.cleanup == Cleanup::Delete {
-            tracing::warn!(%mailbox, copies, "cannot clean up, so the copies stay: {why}");
+    /// Tells that copies could not be cleaned up.
+    async fn left_behind(&self, why: &str) {
+        if self.maildrop.backlog() > 0 && self.mailbox.cleanup == Cleanup::Delete {
+            let why = format!("copies stay, because the mailbox cannot be read: {why}");
+            let event = Event::Uncleaned(Some(why.into()));
+            self.wires.tell(&self.mailbox.name, event).await;
         }
     }
 
