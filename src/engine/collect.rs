@@ -1,6 +1,6 @@
 //! The collecting half: one watcher a mailbox, each told what is awaited there and what may be cleaned up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::Ledger;
-use crate::config::plan::Mailbox;
+use crate::config::plan::{Cleanup, Mailbox};
 use crate::mailbox::{self, Event, Interest, Sweep, Wires};
 use crate::probe::facts::Place;
 use crate::probe::name::MailboxName;
@@ -20,12 +20,13 @@ const BACKLOG: usize = 256;
 struct Line {
     interest: watch::Sender<Interest>,
     dispose: mpsc::UnboundedSender<Place>,
+    cleans_up: bool,
 }
 
 /// The watchers of a run.
 pub(super) struct Collector {
     lines: BTreeMap<MailboxName, Line>,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<MailboxName>,
 }
 
 impl Collector {
@@ -42,14 +43,24 @@ impl Collector {
         for mailbox in mailboxes {
             let (interest, interest_rx) = watch::channel(ledger.interest(&mailbox.name));
             let (dispose, dispose_rx) = mpsc::unbounded_channel();
-            lines.insert(mailbox.name.clone(), Line { interest, dispose });
+            let line = Line {
+                interest,
+                dispose,
+                cleans_up: mailbox.cleanup != Cleanup::Keep,
+            };
+            let name = mailbox.name.clone();
+            lines.insert(name.clone(), line);
             let wires = Wires {
                 interest: interest_rx,
                 dispose: dispose_rx,
                 events: events.clone(),
                 cancel: cancel.clone(),
             };
-            tasks.spawn(mailbox::watch(mailbox, signer.clone(), sweep, wires));
+            let watching = mailbox::watch(mailbox, signer.clone(), sweep, wires);
+            tasks.spawn(async move {
+                watching.await;
+                name
+            });
         }
         (Self { lines, tasks }, receiver)
     }
@@ -79,9 +90,19 @@ impl Collector {
         }
     }
 
-    /// Lets every watcher finish its cleaning up and leave.
-    pub(super) async fn finish(mut self) {
+    /// The mailboxes that are cleaned up.
+    pub(super) fn cleaned_up(&self) -> BTreeSet<MailboxName> {
+        let lines = self.lines.iter().filter(|(_, line)| line.cleans_up);
+        lines.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Lets every watcher finish its cleaning up and leave; those that have left are taken out of `staying`.
+    pub(super) async fn finish(mut self, staying: &mut BTreeSet<MailboxName>) {
         self.lines.clear();
-        while self.tasks.join_next().await.is_some() {}
+        while let Some(left) = self.tasks.join_next().await {
+            if let Ok(name) = left {
+                staying.remove(&name);
+            }
+        }
     }
 }

@@ -148,6 +148,11 @@ impl Ledger {
         self.timers.first().map(|(at, _)| *at)
     }
 
+    /// Why copies stay in a mailbox after clean-up, as far as is known.
+    pub(super) fn uncleaned(&self, mailbox: &MailboxName) -> Option<&str> {
+        self.mailboxes.get(mailbox)?.uncleaned.as_deref()
+    }
+
     /// What is awaited in a mailbox.
     pub fn interest(&self, mailbox: &MailboxName) -> Interest {
         self.mailboxes

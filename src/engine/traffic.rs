@@ -16,14 +16,16 @@ use super::ledger::{Effect, Event, Ledger};
 use super::send::{self, Job};
 use crate::clock::Stamp;
 use crate::config::plan::{Mailbox, Route};
+use crate::duration::seconds;
+use crate::mailbox::pace::LONGEST_REST;
 use crate::mailbox::{self, Sweep};
 use crate::probe::facts::Place;
 use crate::probe::name::{GatewayName, MailboxName};
 use crate::probe::tag::Signer;
 use crate::smtp::submit::Submission;
 
-/// How long watchers may take to clean up and leave, unless their run has less time.
-pub const FAREWELL: Duration = Duration::from_secs(10);
+/// How long watchers may take to clean up and leave, unless their run has less time: before its last session a POP3 mailbox rests.
+pub const FAREWELL: Duration = LONGEST_REST.saturating_add(Duration::from_secs(10));
 
 /// What is under way.
 pub struct Traffic {
@@ -122,6 +124,7 @@ impl Traffic {
             ..
         } = self;
         drop(senders);
+        let mut staying = collector.cleaned_up();
         let farewell = async {
             let heard = async {
                 while let Some((name, event)) = seen.recv().await {
@@ -130,13 +133,21 @@ impl Traffic {
                     }
                 }
             };
-            tokio::join!(collector.finish(), heard);
+            tokio::join!(collector.finish(&mut staying), heard);
             while sending.join_next().await.is_some() {}
         };
         if timeout(within, farewell).await.is_err() {
-            tracing::warn!("a mailbox or a gateway took too long to leave: copies may stay");
             cancel.cancel();
             sending.shutdown().await;
+            staying.retain(|mailbox| ledger.uncleaned(mailbox).is_none());
+            for mailbox in staying {
+                let why = format!(
+                    "copies may stay, because clean-up was not over within {}",
+                    seconds(within)
+                );
+                tracing::warn!(%mailbox, "{why}");
+                ledger.step(Event::Uncleaned(mailbox, Some(why.into())), Stamp::now());
+            }
         }
         ledger
     }

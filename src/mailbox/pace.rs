@@ -26,7 +26,7 @@ const LEAST_REST: Duration = Duration::from_millis(250);
 /// the time at most.
 const REST: u32 = 3;
 /// A deadline is looked at this long after the last session at the latest, however long that took.
-const LONGEST_REST: Duration = Duration::from_secs(10);
+pub const LONGEST_REST: Duration = Duration::from_secs(10);
 
 /// A service comes back this often to a mailbox that only a person can mend: somebody may have. Servers lock out who tries more.
 pub const MENDED: Duration = Duration::from_mins(10);

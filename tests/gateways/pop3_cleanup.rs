@@ -177,6 +177,21 @@ fn what_took_a_copys_place_is_not_deleted() {
     });
 }
 
+/// It rests for up to ten seconds before its last session.
+#[test]
+fn a_slow_maildrop_is_cleaned_up_before_leaving() {
+    let script = Script {
+        login: Duration::from_millis(3500),
+        ..Script::default()
+    };
+    let maildrop = Maildrop::start(script);
+    let dir = tempfile::tempdir().unwrap();
+    let ran = check(&dir, &maildrop, ("", "60s"), &["--linger", "0s"]);
+    assert_eq!(ran.exit, Some(0), "{}", ran.stderr);
+    assert_eq!(maildrop.texts().len(), 0, "{}", ran.stderr);
+    assert_eq!(ran.document.probes[0].evidence.cleanup, None);
+}
+
 #[test]
 fn leftovers_are_swept_only_by_their_tags() {
     each(|ids| {

@@ -99,6 +99,19 @@ fn what_cannot_be_moved_is_delivered_all_the_same() {
 }
 
 #[test]
+fn a_clean_up_that_does_not_end_is_said() {
+    let Some(stack) = own() else { return };
+    let imap = Proxy::with(stack.port("IMAP"), |command| {
+        command.starts_with("UID STORE").then_some(Answer::Silence)
+    });
+    let report = stack.check().imap_through(&imap).run();
+    let probe = report.is(0, "delivered", "ok");
+    let note = probe["evidence"]["cleanup"].as_str().unwrap_or_default();
+    assert!(note.contains("was not over"), "{probe:#}");
+    assert_eq!(stack.imap().contents("INBOX").len(), 1);
+}
+
+#[test]
 fn two_checks_at_once_do_not_touch_each_others_probes() {
     let Some(stack) = shared() else { return };
     let proxies = [(); 2].map(|()| Proxy::recording(stack.port("IMAP")));

@@ -31,8 +31,6 @@ const LONGEST_LINE: usize = 64 * 1024;
 const LONGEST_DELAY: Duration = Duration::from_hours(1);
 /// A service looks this often for what comes late, where nothing is awaited.
 const CALM: Duration = Duration::from_mins(5);
-/// The maildrop is left alone for no longer than this before the last session: what leaves has little time.
-const LAST_REST: Duration = Duration::from_secs(1);
 /// What a person calls the only folder POP3 shows.
 const FOLDER: &str = "INBOX";
 
@@ -95,7 +93,7 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
                     .rest(pause, |place| remember(maildrop, place))
                     .await;
                 if left {
-                    watcher.left_behind("it cannot be reached");
+                    watcher.left_behind("it cannot be reached").await;
                     return;
                 }
                 false
@@ -104,10 +102,10 @@ pub async fn run(mailbox: Arc<Mailbox>, signer: Signer, sweep: Sweep, wires: Wir
         if leaving {
             watcher.sweeping = watcher.sweep.is_on() && watcher.mailbox.cleanup == Cleanup::Delete;
             if watcher.maildrop.backlog() > 0 || watcher.sweeping {
-                sleep(pace.rest().min(LAST_REST)).await;
+                sleep(pace.rest()).await;
                 let last = watcher.session(&tls, Stamp::now(), &mut pace).await;
                 if let Err(blindness) = last {
-                    watcher.left_behind(&blindness.failure.what);
+                    watcher.left_behind(&blindness.failure.what).await;
                 }
             }
             return;
@@ -142,11 +140,12 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// Says that copies could not be cleaned up.
-    fn left_behind(&self, why: &str) {
-        let (mailbox, copies) = (&self.mailbox.name, self.maildrop.backlog());
-        if copies > 0 && self.mailbox.cleanup == Cleanup::Delete {
-            tracing::warn!(%mailbox, copies, "cannot clean up, so the copies stay: {why}");
+    /// Tells that copies could not be cleaned up.
+    async fn left_behind(&self, why: &str) {
+        if self.maildrop.backlog() > 0 && self.mailbox.cleanup == Cleanup::Delete {
+            let why = format!("copies stay, because the mailbox cannot be read: {why}");
+            let event = Event::Uncleaned(Some(why.into()));
+            self.wires.tell(&self.mailbox.name, event).await;
         }
     }
 
