@@ -20,6 +20,7 @@ pub mod mime;
 pub mod pattern;
 pub mod probe;
 pub mod program;
+pub mod text;
 
 pub mod config;
 

@@ -37,6 +37,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::files::off_loop;
+use crate::text::{is_odd, lines};
 
 /// How long a line of a service may take to be written.
 const SAYING_LIMIT: Duration = Duration::from_secs(1);
@@ -250,16 +251,23 @@ impl Common {
         } else {
             level
         };
+        let is_colored = self.error_output().current_choice() != ColorChoice::Never;
         let (writer, writing) = if is_lab || matches!(command, Command::Run(_)) {
             let (writer, writing) = tracing_appender::non_blocking(io::stderr());
-            (BoxMakeWriter::new(writer), Some(writing))
+            (
+                BoxMakeWriter::new(move || Fit(writer.clone(), is_colored)),
+                Some(writing),
+            )
         } else {
-            (BoxMakeWriter::new(io::stderr), None)
+            (
+                BoxMakeWriter::new(move || Fit(io::stderr(), is_colored)),
+                None,
+            )
         };
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::new(format!("off,mailrobin={level},lab={lab}")))
             .with_writer(writer)
-            .with_ansi(self.error_output().current_choice() != ColorChoice::Never);
+            .with_ansi(is_colored);
         match self.log_format {
             LogFormat::Text => subscriber.without_time().with_target(false).init(),
             LogFormat::Json => subscriber.json().init(),
@@ -295,14 +303,37 @@ impl Common {
 
     fn say(&self, what: &str) {
         // Where standard error is closed, the exit code still tells.
-        let _ = writeln!(self.error_output(), "{what}");
+        let _ = writeln!(self.error_output(), "{}", lines(what));
     }
 
     /// The same of a service: a pipe that nobody reads is not waited for.
     async fn say_unless_blocked(&self, what: String) {
         let mut output = self.error_output();
-        let saying = off_loop(move || writeln!(output, "{what}"));
+        let saying = off_loop(move || writeln!(output, "{}", lines(&what)));
         let _ = timeout(SAYING_LIMIT, saying).await;
+    }
+}
+
+/// Log lines on their way out, fit to be shown: they quote peers. The escapes of colours are our own: in a value they are
+/// escaped before.
+struct Fit<W>(W, bool);
+
+impl<W: Write> Write for Fit<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let said = String::from_utf8_lossy(bytes);
+        let fit = |c| match c {
+            '\n' => c,
+            '\x1b' if self.1 => c,
+            c if is_odd(c) => '\u{fffd}',
+            c => c,
+        };
+        self.0
+            .write_all(said.chars().map(fit).collect::<String>().as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -32,7 +32,7 @@ use crate::net::dns::Dns;
 use crate::probe::message;
 use crate::probe::outcome::Verdict;
 use crate::probe::record::Record;
-use crate::report::{document, json, nagios, ping as human};
+use crate::report::{document, json, nagios, ping as human, shown};
 
 const PASSWORD_HELP: &str = "File with the password [default: $MAILROBIN_PASSWORD holds it]";
 /// A visit has no more steps than this.
@@ -227,11 +227,11 @@ impl Ping {
         let mut out = common.output();
         match self.format {
             Format::Human if self.count > 1 || visited.len() > 1 => {
-                out.write_all(human::summary(&document.probes).as_bytes())?;
+                out.write_all(human::summary(&shown(&document)?.probes).as_bytes())?;
             }
             Format::Human => {}
             Format::Json => json::write(&document, io::BufWriter::new(out))?,
-            Format::Nagios => out.write_all(nagios::render(&document).as_bytes())?,
+            Format::Nagios => out.write_all(nagios::render(&shown(&document)?).as_bytes())?,
         }
         if document.probes.is_empty() {
             return Ok(Exit(Verdict::Unknown.exit_code()));
@@ -248,6 +248,7 @@ impl Ping {
         addresses: usize,
     ) -> io::Result<()> {
         let mut out = common.output();
+        let record = &shown(record)?;
         if number == 1 {
             out.write_all(human::visit(record, super::width()).as_bytes())?;
             if addresses > 1 || self.count > 1 {

@@ -16,7 +16,7 @@ use tempfile::NamedTempFile;
 
 use crate::config::diagnostic::suggest;
 use crate::probe::record::Document;
-use crate::report::{github, human, json, junit, markdown, nagios, tap};
+use crate::report::{github, human, json, junit, markdown, nagios, shown, tap};
 
 /// What a result looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -57,18 +57,20 @@ impl Format {
         width: Option<usize>,
         mut out: impl Write,
     ) -> io::Result<()> {
+        let fit = || shown(document);
         let text = match self {
+            // For programs, which take every character.
             Self::Json => return json::write(document, io::BufWriter::new(out)),
             Self::Junit => {
                 let mut out = io::BufWriter::new(out);
-                junit::write(document, &mut out)?;
+                junit::write(&fit()?, &mut out)?;
                 return out.flush();
             }
-            Self::Human => human::render(document, width),
-            Self::Tap => tap::render(document),
-            Self::Nagios => nagios::render(document),
-            Self::Markdown => markdown::render(document),
-            Self::Github => github::render(document),
+            Self::Human => human::render(&fit()?, width),
+            Self::Tap => tap::render(&fit()?),
+            Self::Nagios => nagios::render(&fit()?),
+            Self::Markdown => markdown::render(&fit()?),
+            Self::Github => github::render(&fit()?),
         };
         out.write_all(text.as_bytes())?;
         out.flush()
@@ -193,7 +195,7 @@ impl Opened {
         match wanted.format {
             // Colours are for terminals.
             Format::Human => {
-                let text = human::render(document, None);
+                let text = human::render(&shown(document)?, None);
                 write!(file, "{}", anstream::adapter::strip_str(&text))?;
             }
             Format::Json

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::value::is_unprintable;
+use crate::text::is_odd;
 use mask::{Shown, hidden, masked};
 
 /// How bad a finding is.
@@ -156,7 +156,7 @@ impl fmt::Display for Diagnostics {
 fn printable(message: &str) -> String {
     let mut printable = String::with_capacity(message.len());
     for c in message.chars() {
-        if is_unprintable(c) && c != '\n' {
+        if is_odd(c) && c != '\n' {
             printable.extend(c.escape_unicode());
         } else {
             printable.push(c);

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -136,22 +135,6 @@ pub fn host_name(text: &str) -> Result<(), String> {
             ))
         }
     }
-}
-
-/// Control characters, and those that change the order or the place of what is written beside them.
-pub fn is_unprintable(c: char) -> bool {
-    const STEERING: [RangeInclusive<char>; 9] = [
-        '\u{ad}'..='\u{ad}',
-        '\u{61c}'..='\u{61c}',
-        '\u{180e}'..='\u{180e}',
-        '\u{200b}'..='\u{200b}',
-        '\u{200e}'..='\u{200f}',
-        '\u{2028}'..='\u{202e}',
-        '\u{2060}'..='\u{206f}',
-        '\u{feff}'..='\u{feff}',
-        '\u{fff9}'..='\u{fffb}',
-    ];
-    c.is_control() || STEERING.iter().any(|range| range.contains(&c))
 }
 
 /// A duration as a config would write it.

@@ -11,6 +11,7 @@ use crate::judge::verdict::{Case, Close};
 use crate::probe::manifest::Manifest;
 use crate::probe::record::Record;
 use crate::probe::visit::VisitEnd;
+use crate::text::line;
 
 /// The records of an order of which nothing was sent, for this reason.
 pub fn unstarted(order: &Order, identity: &Identity, reason: &str) -> Vec<Record> {
@@ -22,7 +23,7 @@ pub fn unstarted(order: &Order, identity: &Identity, reason: &str) -> Vec<Record
         .iter()
         .flat_map(|cycle| cycle.tests.iter().map(|test| (&cycle.route, test)));
     let unstarted = |record| Record {
-        reason: record::plain(&reason.replace('\n', " ")),
+        reason: line(reason),
         ..record
     };
     let pings = order.pings.iter();

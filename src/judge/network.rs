@@ -1,8 +1,8 @@
 //! What failed for want of a network of our own says nothing of the gateway.
 
-use super::record::plain;
 use crate::probe::outcome::{Code, Outcome, Verdict};
 use crate::probe::record::Record;
+use crate::text::line;
 
 /// Whether this machine has a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub fn judged(record: Record, network: &Network) -> Record {
         Network::Gone(silent) => Record {
             verdict: Verdict::Unknown,
             code: Code::ProberOffline,
-            reason: plain(&format!("{}: {reason}", gone(silent))),
+            reason: line(&format!("{}: {reason}", gone(silent))),
             ..record
         },
     }

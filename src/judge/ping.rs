@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::evidence::named_blocklist;
 use super::reason::{human, listed, no_tls, remedy, shown, with_remedy};
-use super::record::{Identity, attempt_record, blocklists, plain};
+use super::record::{Identity, attempt_record, blocklists};
 use super::verdict::{Judgement, code_before_mail};
 use crate::config::plan::{Ping, PingServer, Trust};
 use crate::probe::evidence::Evidence;
@@ -15,6 +15,7 @@ use crate::probe::record::{AttemptRecord, PhaseTime, Record, Smtp, milliseconds}
 use crate::probe::visit::{
     Exchanger, Pointer, StepRecord, TlsFacts, Visit, VisitEnd, VisitRecord, VisitStep,
 };
+use crate::text::{line, lines};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -222,8 +223,8 @@ impl PingCase<'_> {
             VisitEnd::Broken(step, failure) => (Some(*step), None, Some(failure)),
         };
         let text = match (reply, failure) {
-            (Some(reply), _) => plain(&reply.raw),
-            (None, Some(failure)) => plain(&failure.what),
+            (Some(reply), _) => lines(&reply.raw),
+            (None, Some(failure)) => lines(&failure.what),
             (None, None) => String::new(),
         };
         let attempt = AttemptRecord {
@@ -235,7 +236,7 @@ impl PingCase<'_> {
         let steps_recorded = steps.iter().map(|taken| StepRecord {
             name: taken.step,
             ms: milliseconds(taken.took),
-            text: plain(&taken.words),
+            text: lines(&taken.words),
         });
         Record {
             id: who.id,
@@ -249,7 +250,7 @@ impl PingCase<'_> {
             outcome: judgement.outcome,
             verdict: judgement.verdict,
             code: judgement.code,
-            reason: plain(&self.reason(judgement).replace('\n', " ")),
+            reason: line(&self.reason(judgement)),
             due_at: who.due_at,
             started_at: who.began_at,
             accepted_at: None,
@@ -278,7 +279,7 @@ impl PingCase<'_> {
                 tls: tls.as_ref().and_then(|tls| tls.protocol.clone()),
                 code: reply.map(|reply| reply.code),
                 enhanced: reply.and_then(Reply::enhanced),
-                text: reply.map(|reply| plain(&reply.text())),
+                text: reply.map(|reply| lines(&reply.text())),
             }),
             copies: Vec::new(),
             evidence: Evidence {
@@ -341,26 +342,26 @@ fn short(duration: Duration) -> String {
 /// What a name server says goes to terminals.
 fn harmless_exchanger(exchanger: &Exchanger) -> Exchanger {
     Exchanger {
-        host: plain(&exchanger.host),
+        host: lines(&exchanger.host),
         ..exchanger.clone()
     }
 }
 
 fn harmless_pointer(pointer: &Pointer) -> Pointer {
     Pointer {
-        names: pointer.names.iter().map(|name| plain(name)).collect(),
+        names: pointer.names.iter().map(|name| lines(name)).collect(),
         ..pointer.clone()
     }
 }
 
 fn harmless_tls(tls: &TlsFacts) -> TlsFacts {
     let mut tls = tls.clone();
-    tls.problem = tls.problem.map(|problem| plain(&problem));
+    tls.problem = tls.problem.map(|problem| lines(&problem));
     for certificate in &mut tls.chain {
-        certificate.subject = plain(&certificate.subject);
-        certificate.issuer = plain(&certificate.issuer);
+        certificate.subject = lines(&certificate.subject);
+        certificate.issuer = lines(&certificate.issuer);
         for name in &mut certificate.names {
-            *name = plain(name);
+            *name = lines(name);
         }
     }
     tls

@@ -13,6 +13,7 @@ use crate::probe::outcome::Phase;
 use crate::probe::record::{
     AttemptRecord, Clock, CopyRecord, PhaseTime, Record, Smtp, milliseconds,
 };
+use crate::text::{line, lines};
 
 /// What became of a probe's data between its start and its record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,11 +41,6 @@ pub struct Identity<'a> {
     pub keeping: Keeping,
 }
 
-/// What peers say may hold characters that would steer a terminal: they are replaced. Line breaks stay.
-pub fn plain(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
-}
-
 impl Case<'_> {
     /// Judges the case and writes it down.
     pub fn record(&self, who: Identity<'_>) -> Record {
@@ -68,7 +64,7 @@ impl Case<'_> {
             outcome: judgement.outcome,
             verdict: judgement.verdict,
             code: judgement.code,
-            reason: plain(&reason(self, judgement, &way.words).replace('\n', " ")),
+            reason: line(&reason(self, judgement, &way.words)),
             due_at: who.due_at,
             started_at: first.map(|attempt| attempt.started.wall).or(who.began_at),
             accepted_at: accepted.map(|attempt| attempt.ended.wall),
@@ -115,7 +111,7 @@ impl Case<'_> {
             transcript: self
                 .attempts
                 .iter()
-                .flat_map(|attempt| attempt.transcript.iter().map(|line| plain(line)))
+                .flat_map(|attempt| attempt.transcript.iter().map(|line| lines(line)))
                 .collect(),
         }
     }
@@ -132,14 +128,14 @@ impl Case<'_> {
 
     fn copy_records(&self) -> Vec<CopyRecord> {
         let record = |copy: &super::evidence::Copy| CopyRecord {
-            folder: plain(&copy.folder),
+            folder: lines(&copy.folder),
             uid: match &copy.uid {
                 Uid::Imap { uid, .. } => Some(*uid),
                 Uid::Pop3(_) => None,
             },
             uidl: match &copy.uid {
                 Uid::Imap { .. } => None,
-                Uid::Pop3(uidl) => Some(plain(uidl)),
+                Uid::Pop3(uidl) => Some(lines(uidl)),
             },
             seen_at: copy.seen.wall,
             delivered_at: copy.delivered_at,
@@ -160,7 +156,7 @@ impl Case<'_> {
             tls: last.tls.as_deref().map(str::to_owned),
             code: reply.map(|reply| reply.code),
             enhanced: reply.and_then(Reply::enhanced),
-            text: reply.map(|reply| plain(&reply.text())),
+            text: reply.map(|reply| lines(&reply.text())),
         }
     }
 
@@ -218,7 +214,7 @@ pub(super) fn blocklists(refusal: Option<&Reply>, asked: &[Listing]) -> Vec<List
         // What a name server says goes to terminals, on one line.
         listing.text = listing
             .text
-            .map(|text| plain(&text.replace(['\r', '\n'], " ")));
+            .map(|text| lines(&text.replace(['\r', '\n'], " ")));
         listing
     });
     named.into_iter().chain(asked).collect()
@@ -237,6 +233,6 @@ pub(super) fn attempt_record(attempt: &Attempt) -> AttemptRecord {
         address: attempt.address,
         phase,
         code,
-        text: plain(&text),
+        text: lines(&text),
     }
 }

@@ -21,6 +21,7 @@ use crate::net::tls::Tls;
 use crate::probe::facts::Failure;
 use crate::probe::outcome::Code;
 use crate::probe::visit::{Visit, VisitEnd, VisitStep};
+use crate::text::excerpt;
 
 /// The longest line taken.
 const MAX_LINE: usize = 16 * 1024;
@@ -250,7 +251,7 @@ impl Call<'_> {
             (Protocol::Imap, Some("*"), Some("PREAUTH")) => Ok(true),
             _ => Err(self.failed(
                 Code::GreetingFailed,
-                &format!("the greeting is {:?}", excerpt(&line)),
+                &format!("the greeting is {:?}", excerpt(&line, 200)),
                 "the server turns this client away, or something else answers there: check host, port and the scheme",
             )),
         }
@@ -319,7 +320,7 @@ impl Call<'_> {
     }
 
     fn refused(&self, shown: &str, line: &str) -> Failure {
-        let said = excerpt(&self.steps.stripped(line));
+        let said = excerpt(&self.steps.stripped(line), 200);
         let what = format!("{shown} was answered {said:?}");
         self.failed(Code::GreetingFailed, &what, "")
     }
@@ -332,7 +333,7 @@ impl Call<'_> {
     ) -> Result<(), Failure> {
         let early = lines.peek().await;
         if !early.is_empty() {
-            let early = excerpt(&self.steps.stripped(&String::from_utf8_lossy(early)));
+            let early = excerpt(&self.steps.stripped(&String::from_utf8_lossy(early)), 200);
             let what = format!("before {shown} was sent, the server said {early:?}");
             return Err(self.failed(
                 Code::GreetingFailed,
@@ -415,8 +416,4 @@ impl Abilities {
             ),
         }
     }
-}
-
-fn excerpt(line: &str) -> String {
-    line.chars().take(200).collect()
 }

@@ -1,36 +1,8 @@
-//! What a record tells beyond its verdict, line by line, for the outputs that have room for it; and what every output
-//! that is not JSON does to peers' words.
-
-use std::borrow::Cow;
+//! What a record tells beyond its verdict, line by line, for the outputs that have room for it.
 
 use crate::judge::reason::human;
 use crate::probe::record::{AttemptRecord, CopyRecord, Record};
-
-/// `text` on one line, without characters that XML and YAML forbid, or that make a terminal or a viewer show something else.
-pub(crate) fn line(text: &str) -> String {
-    lines(text).replace('\n', " ")
-}
-
-/// The same with its line breaks kept.
-pub(crate) fn lines(text: &str) -> String {
-    let is_forbidden = |c: char| {
-        (c.is_control() && c != '\n')
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
-    };
-    text.replace(['\t', '\u{2028}', '\u{2029}'], " ")
-        .replace(is_forbidden, "\u{fffd}")
-}
-
-/// As much of `text` as fits into so many bytes, with a sign where something was left out.
-pub(crate) fn cut(text: &str, limit: usize) -> Cow<'_, str> {
-    const SIGN: &str = "…";
-    if text.len() <= limit {
-        return text.into();
-    }
-    let kept = text.floor_char_boundary(limit.saturating_sub(SIGN.len()));
-    let (kept, _) = text.split_at(kept);
-    format!("{kept}{SIGN}").into()
-}
+use crate::text::lines;
 
 /// Outcomes, one behind the other.
 pub(super) fn expected(probe: &Record) -> String {

@@ -2,10 +2,11 @@
 
 use std::cmp::Reverse;
 
-use super::account::{cut, line, lines, words};
+use super::account::words;
 use super::document::{TestRecords, tests};
 use crate::probe::outcome::Verdict;
 use crate::probe::record::{Document, Record, Summary};
+use crate::text::{cut, line, lines};
 
 /// GitHub shows no more of a title.
 const TITLE: usize = 255;

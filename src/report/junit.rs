@@ -7,10 +7,11 @@ use quick_junit::{
     NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite,
 };
 
-use super::account::{account, expected, line, lines, words};
+use super::account::{account, expected, words};
 use super::document::{Standing, TestRecords, tests};
 use crate::probe::outcome::Verdict;
 use crate::probe::record::{Document, Record};
+use crate::text::{line, lines};
 
 /// Writes the document as JUnit XML.
 pub fn write(document: &Document, out: impl Write) -> io::Result<()> {

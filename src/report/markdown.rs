@@ -3,12 +3,13 @@
 
 use std::fmt::{self, Write};
 
-use super::account::{account, cut, line, milliseconds};
+use super::account::{account, milliseconds};
 use super::document::{TestRecords, remainders, tests};
 use super::matrix::{Matrix, matrix};
 use crate::probe::evidence::StoppedBy;
 use crate::probe::outcome::Verdict;
 use crate::probe::record::{Document, Record, Summary};
+use crate::text::{cut, line};
 
 /// So much is shown of a name.
 const NAME: usize = 200;

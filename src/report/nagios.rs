@@ -3,10 +3,10 @@
 
 use std::cmp::Reverse;
 
-use super::account::{cut, line};
 use super::document::{TestRecords, tests};
 use crate::probe::outcome::Verdict;
 use crate::probe::record::{Document, Record, Summary};
+use crate::text::{cut, line};
 
 /// The first line with its line break is shorter than this: some monitors read no more.
 const FIRST_LINE: usize = 1024;

@@ -5,9 +5,11 @@ use std::fmt::{self, Write};
 use serde::Serialize;
 use serde_json::json;
 
-use super::account::{json, line, words};
+use super::account::{json, words};
 use super::document::{Standing, TestRecords, tests};
 use crate::probe::record::{Document, Record};
+use crate::text::is_odd;
+use crate::text::line;
 
 /// The document as TAP.
 pub fn render(document: &Document) -> String {
@@ -81,15 +83,12 @@ fn diagnostics(out: &mut String, test: &TestRecords<'_>, decides: &Record) -> fm
 fn entry(out: &mut String, key: &str, value: &impl Serialize) -> fmt::Result {
     write!(out, "  {key}: ")?;
     for c in json(value).chars() {
-        let is_plain = !c.is_control()
-            && !matches!(
-                c,
-                '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
-            );
-        if is_plain {
-            out.push(c);
+        if is_odd(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}")?;
+            }
         } else {
-            write!(out, "\\u{:04x}", u32::from(c))?;
+            out.push(c);
         }
     }
     writeln!(out)

@@ -20,6 +20,7 @@ use crate::config::secret::Hidden;
 use crate::duration::seconds;
 use crate::net::lines::{Lines, NoLine};
 use crate::probe::facts::Reply;
+use crate::text::excerpt;
 
 /// The longest reply line taken; RFC 5321 §4.5.3.1.5 asks for 512.
 const MAX_LINE: usize = 4096;
@@ -68,7 +69,7 @@ impl From<NoLine> for NoReply {
     fn from(error: NoLine) -> Self {
         match error {
             NoLine::Closed => Self::Closed,
-            NoLine::Partial(line) => Self::Malformed(excerpt(&String::from_utf8_lossy(&line))),
+            NoLine::Partial(line) => Self::Malformed(excerpt(&String::from_utf8_lossy(&line), 80)),
             NoLine::Broken(error) => Self::Broken(error),
             NoLine::TooLong(most) => Self::TooLong(most),
         }
@@ -220,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             return Ok(());
         }
         let early = String::from_utf8_lossy(said).into_owned();
-        Err(NoReply::Early(excerpt(&early)))
+        Err(NoReply::Early(excerpt(&early, 80)))
     }
 
     async fn exchange(&mut self, bytes: &[u8], limit: Duration) -> Result<Reply, NoReply> {
@@ -251,16 +252,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                     match rest {
                         [b'-', ..] => false,
                         [] | [b' ', ..] => true,
-                        _ => return Err(NoReply::Malformed(excerpt(&line))),
+                        _ => return Err(NoReply::Malformed(excerpt(&line, 80))),
                     }
                 }
-                _ => return Err(NoReply::Malformed(excerpt(&line))),
+                _ => return Err(NoReply::Malformed(excerpt(&line, 80))),
             };
             let same_code = lines
                 .first()
                 .is_none_or(|first| first.get(..3) == line.get(..3));
             if !same_code {
-                return Err(NoReply::Malformed(excerpt(&line)));
+                return Err(NoReply::Malformed(excerpt(&line, 80)));
             }
             lines.push(line);
             if is_last {
@@ -280,17 +281,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     }
 }
 
-fn excerpt(line: &str) -> String {
-    line.chars().take(80).collect()
-}
-
 /// Reads the code and the enhanced status code of a whole reply.
 fn parse(lines: &[String]) -> Result<Reply, NoReply> {
     let last = lines.last().map(String::as_str).unwrap_or_default();
     let wire = format!("{}\r\n", last.get(..MAX_LINE / 2).unwrap_or(last));
     let parsed = ResponseReceiver::default()
         .parse(&mut wire.as_bytes().iter())
-        .map_err(|_| NoReply::Malformed(excerpt(last)))?;
+        .map_err(|_| NoReply::Malformed(excerpt(last, 80)))?;
     Ok(Reply {
         code: parsed.code,
         esc: parsed.esc,

@@ -20,6 +20,7 @@ mod files;
 mod formats;
 mod help;
 mod history;
+mod hostile_peers;
 mod hostile_words;
 mod init;
 mod january;

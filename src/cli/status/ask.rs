@@ -21,7 +21,7 @@ use crate::files::{self, PEM_LIMIT};
 use crate::net::tls::told;
 use crate::net::web::{cause, io_error};
 use crate::net::{own, tls};
-use crate::report::account::{cut, line};
+use crate::text::{cut, line};
 
 /// The most bytes of the file that `run` says its address in.
 const ADDRESS_LIMIT: u64 = 4096;

@@ -11,10 +11,10 @@ use super::words::{ago, figure};
 use crate::probe::incident::Incident;
 use crate::probe::outcome::Verdict;
 use crate::probe::state::State;
-use crate::report::account::line;
 use crate::report::human::{badge, hanging, of_ms};
 use crate::service::api::document::{History, Period, RouteStatus, Status};
 use crate::service::status::{Activity, LastResult, TestView};
+use crate::text::line;
 
 /// What stands under a route is indented by its state and two spaces.
 const INDENT: &str = "          ";

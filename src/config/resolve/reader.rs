@@ -10,9 +10,9 @@ use crate::config::diagnostic::{Diagnostics, suggest};
 use crate::config::file::{At, Dns, Text};
 use crate::config::plan::DnsPlan;
 use crate::config::value::{
-    blocklist, duration, duration_within, grouped, is_unprintable, name_server, times_a_day,
-    written,
+    blocklist, duration, duration_within, grouped, name_server, times_a_day, written,
 };
+use crate::text::is_odd;
 
 /// The longest text that goes into a line of a protocol; a path is no longer either.
 const LONGEST_LINE: usize = 4096;
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
             "is empty".to_owned()
         } else if name.len() > LONGEST_NAME {
             format!("is longer than {LONGEST_NAME} bytes")
-        } else if name.contains(is_unprintable) {
+        } else if name.contains(is_odd) {
             "has a character in it that is invisible or steers the terminal".to_owned()
         } else {
             return;

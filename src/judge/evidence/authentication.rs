@@ -10,6 +10,7 @@ use std::str::Chars;
 
 use crate::probe::authentication::{Authentication, MethodResult};
 use crate::probe::mail::Mail;
+use crate::text::is_odd;
 
 /// Of a field, this many bytes are read.
 const LONGEST: usize = 8 * 1024;
@@ -149,7 +150,7 @@ impl Words<'_> {
         let mut keep = |char: char| {
             kept += 1;
             if kept <= KEPT {
-                word.push(if char.is_control() { '\u{fffd}' } else { char });
+                word.push(if is_odd(char) { '\u{fffd}' } else { char });
             }
         };
         while let Some(&next) = self.0.peek() {

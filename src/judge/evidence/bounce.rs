@@ -7,6 +7,7 @@ use words::{says_delayed, says_failed};
 use crate::mime::leaf::{Content, Leaf};
 use crate::probe::evidence::Bounce;
 use crate::probe::mail::Mail;
+use crate::text::excerpt;
 
 /// Of a notice's text this many characters are read.
 const READ: usize = 64 * 1024;
@@ -280,8 +281,7 @@ fn is_type(kind: &str) -> bool {
 
 fn printable(value: &str) -> String {
     let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
-    let printable = value.replace(char::is_control, "\u{fffd}");
-    printable.chars().take(KEPT).collect()
+    excerpt(&value, KEPT)
 }
 
 #[cfg(test)]

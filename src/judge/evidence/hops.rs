@@ -12,6 +12,7 @@ use crate::probe::date;
 use crate::probe::hop::Hop;
 use crate::probe::mail::{Attached, Field, Mail};
 use crate::probe::record::signed_milliseconds;
+use crate::text::excerpt;
 
 /// So many hops are kept, those nearest to the mailbox: of these the writers are known best.
 const KEPT: usize = 100;
@@ -117,8 +118,7 @@ fn host(host: &Host<'_>) -> Box<str> {
 }
 
 fn plain(text: &str) -> Box<str> {
-    let text: String = text.chars().take(NAME).collect();
-    text.replace(char::is_control, "\u{fffd}").into()
+    excerpt(text, NAME).into()
 }
 
 /// The date stands behind the last semicolon, unless a comment with another one follows it.

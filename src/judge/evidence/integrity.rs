@@ -11,6 +11,7 @@ use crate::probe::evidence::{ChangedHeader, Fate, Integrity, PartFacts, PartFate
 use crate::probe::mail::Mail;
 use crate::probe::manifest::{Holds, Manifest, SentPart, Sha256, TextDigest};
 use crate::probe::payload::content::{PASSWORD, Transfer};
+use crate::text::excerpt;
 
 /// Of names and values of header fields, this much is kept.
 const KEPT: usize = 200;
@@ -298,10 +299,7 @@ fn interned(name: &str) -> Cow<'static, str> {
 }
 
 fn short(text: &str) -> String {
-    text.chars()
-        .take(KEPT)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    excerpt(text, KEPT)
 }
 
 #[cfg(test)]

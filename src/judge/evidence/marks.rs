@@ -9,6 +9,7 @@ use Says::{AtLeast, Begins, Holds, Nothing, Present, Term};
 use crate::config::plan::MarkRule;
 use crate::probe::evidence::Mark;
 use crate::probe::mail::Mail;
+use crate::text::excerpt;
 
 /// Of a field's value, this much is kept.
 const KEPT: usize = 200;
@@ -153,10 +154,8 @@ pub(super) fn read(mail: &Mail<'_>, rules: &[MarkRule]) -> BTreeMap<String, Mark
         if marks.len() >= MOST && !marks.contains_key(&name) {
             continue;
         }
-        let value = value.replace(char::is_control, "\u{fffd}");
-        let kept = value.chars().take(KEPT).collect();
         let new = Mark {
-            value: kept,
+            value: excerpt(&value, KEPT),
             positive,
         };
         // Of several fields of one name the positive one counts: another filter's "no" does not take it back.

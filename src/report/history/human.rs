@@ -7,7 +7,7 @@ use owo_colors::OwoColorize;
 
 use super::model::{Figures, HistoryReport};
 use super::words::{self, FILTERS, INCIDENTS, NOTES};
-use crate::report::account::{cut, line};
+use crate::text::{cut, line};
 
 /// No column is padded to more than this.
 const COLUMN: usize = 60;

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::model::HistoryReport;
 use super::words::{self, FILTERS, INCIDENTS, NOTES};
-use crate::report::account::cut;
 use crate::report::markdown::inline;
+use crate::text::{cut, line};
 
 /// So much is shown of a cell.
 const CELL: usize = 600;
@@ -62,7 +62,7 @@ fn write_report(out: &mut String, report: &HistoryReport, zone: &TimeZone) -> fm
     for filters in &report.filters {
         writeln!(out, "\n### Filters on {}\n", inline(filters.route.as_str()))?;
         for sum in &filters.sums {
-            writeln!(out, "- {}", inline(&cut(sum, CELL)))?;
+            writeln!(out, "- {}", inline(&cut(&line(sum), CELL)))?;
         }
         writeln!(out)?;
         let rows = filters.payloads.iter().map(words::filter);
@@ -84,7 +84,10 @@ fn table(
     writeln!(out, "| {} |", columns.join(" | "))?;
     writeln!(out, "|{}", " --- |".repeat(columns.len()))?;
     for row in rows {
-        let cells: Vec<_> = row.iter().map(|cell| inline(&cut(cell, CELL))).collect();
+        let cells: Vec<_> = row
+            .iter()
+            .map(|cell| inline(&cut(&line(cell), CELL)))
+            .collect();
         writeln!(out, "| {} |", cells.join(" | "))?;
     }
     Ok(())

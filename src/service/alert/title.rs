@@ -10,6 +10,7 @@ use crate::probe::incident::Incident;
 use crate::probe::notice::Event;
 use crate::probe::outcome::Verdict;
 use crate::probe::state::{State, TestKey};
+use crate::text::is_odd;
 
 /// A reason is cut to so many characters in a title.
 const REASON: usize = 240;
@@ -122,10 +123,6 @@ pub(super) fn trouble_over(what: &str, since: Timestamp, now: Timestamp) -> Stri
 
 /// `text` on one line, without characters that do something instead of standing there.
 pub(super) fn clean(text: &str) -> String {
-    let is_odd = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
-    };
     let spaced = text.replace(is_odd, " ");
     let words: Vec<_> = spaced.split_whitespace().collect();
     words.join(" ")

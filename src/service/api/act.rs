@@ -15,6 +15,7 @@ use super::answer::Problem;
 use super::desk::Desk;
 use crate::probe::name::RouteName;
 use crate::service::status::{Command, Refusal};
+use crate::text::is_odd;
 
 /// A name of somebody is never longer, in characters; what they write neither.
 const LONGEST_NAME: usize = 100;
@@ -83,8 +84,8 @@ fn line(key: &str, text: &str, longest: usize) -> Result<String, Problem> {
         let error = format!("`{key}` is longer than {longest} characters");
         return Err(Problem::bad(error));
     }
-    if text.chars().any(char::is_control) {
-        let error = format!("`{key}` has line breaks or other control characters in it");
+    if text.contains(is_odd) {
+        let error = format!("`{key}` has line breaks or other characters in it that do not show");
         return Err(Problem::bad(error));
     }
     Ok(text.to_owned())

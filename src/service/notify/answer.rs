@@ -14,7 +14,7 @@ use crate::clock::Stamp;
 use crate::net::tls;
 use crate::net::web::{cause, io_error};
 use crate::probe::date::moment;
-use crate::report::account::{cut, line};
+use crate::text::{cut, line};
 
 /// So much of an answer is read.
 const BODY_LIMIT: usize = 4096;

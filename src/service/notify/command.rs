@@ -8,7 +8,7 @@ use super::webhook::json;
 use crate::config::plan::Program;
 use crate::probe::name::RouteName;
 use crate::probe::notice::Notice;
-use crate::report::account::{cut, line};
+use crate::text::{cut, line};
 
 /// So much of what it printed is shown, in bytes.
 const SHOWN: usize = 200;

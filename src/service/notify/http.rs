@@ -22,7 +22,7 @@ use crate::config::secret::Secret;
 use crate::duration::seconds;
 use crate::net::tls;
 use crate::net::web::cause;
-use crate::report::account::line;
+use crate::text::line;
 
 /// A connection is not waited for any longer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);

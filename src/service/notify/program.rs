@@ -11,7 +11,7 @@ use crate::clock::Stamp;
 use crate::config::plan::Program;
 pub use crate::program::Exit;
 use crate::program::{self, Finished, Invocation, Rest, Stderr};
-use crate::report::account::lines;
+use crate::text::lines;
 
 /// So much of what a program prints is kept, in bytes.
 const OUTPUT_LIMIT: usize = 16 * 1024;
