@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::Signal;
 
 use crate::bed::{Bed, ROUTE};
+use crate::http::ask;
 use crate::robin::{Robin, until};
 
 /// Something else in the place of the config, under this name.
@@ -36,8 +37,16 @@ fn huge(path: &Path) {
     file.set_len(1 << 30).unwrap();
 }
 
-/// It goes on: two more probes get their results.
+/// One that can be asked.
+fn bed() -> Bed {
+    let bed = Bed::with(ROUTE);
+    bed.change("listen = \"none\"", "listen = \"127.0.0.1:0\"");
+    bed
+}
+
+/// It goes on: two more probes get their results, and it says that it lives.
 fn goes_on(bed: &Bed) {
+    assert_eq!(ask(bed, "GET", "/healthz", "").0, 200);
     let before = bed.history.settled("loop", "plain").len();
     until("probes settle meanwhile", || {
         bed.history.settled("loop", "plain").len() >= before + 2
@@ -52,7 +61,7 @@ fn rereads(robin: &Robin) -> usize {
 
 #[test]
 fn something_else_in_the_place_of_the_config() {
-    let bed = Bed::with(ROUTE);
+    let bed = bed();
     let good = fs::read_to_string(bed.path("mailrobin.toml")).unwrap();
     let robin = bed.start();
     bed.until_tested();
@@ -85,7 +94,7 @@ fn something_else_in_the_place_of_the_config() {
 
 #[test]
 fn something_else_in_the_place_of_what_the_config_names() {
-    let bed = Bed::with(ROUTE);
+    let bed = bed();
     let config = fs::read_to_string(bed.path("mailrobin.toml")).unwrap();
     let robin = bed.start();
     bed.until_tested();
@@ -107,8 +116,8 @@ fn something_else_in_the_place_of_what_the_config_names() {
                 "{ payload = \"plain\" }, { payload = \"attachment\", file = \"FILE\" }",
             ),
             (
-                "listen = \"none\"",
-                "listen = \"none\"\ntls_cert = \"FILE\"\ntls_key = \"FILE\"",
+                "listen = \"127.0.0.1:0\"",
+                "listen = \"127.0.0.1:0\"\ntls_cert = \"FILE\"\ntls_key = \"FILE\"",
             ),
             ("password = \"probe\"", "password = { file = \"FILE\" }"),
         ] {
@@ -161,7 +170,7 @@ impl Drop for Silent {
 
 #[test]
 fn a_file_system_that_never_answers() {
-    let bed = Bed::with(ROUTE);
+    let bed = bed();
     fs::create_dir(bed.path("nfs")).unwrap();
     let config = fs::read_to_string(bed.path("mailrobin.toml")).unwrap();
     let Some(silent) = Silent::at(&bed.path("nfs")) else {

@@ -12,6 +12,7 @@
 mod bed;
 mod files;
 mod history;
+mod http;
 mod letterbox;
 mod post;
 mod robin;

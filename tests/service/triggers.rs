@@ -1,14 +1,12 @@
 //! Tests that somebody asks for: one cycle of a route at a time, however often they ask.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::thread;
 
 use serde_json::Value;
 
 use crate::bed::{Bed, ROUTE};
+use crate::http::ask;
 use crate::robin::until;
 
 const TOKEN: &str = "a-token-that-is-long-enough";
@@ -25,20 +23,14 @@ fn bed(more: &str) -> Bed {
 
 /// Asks for a test: the status, and the answer's body.
 fn trigger(bed: &Bed, route: &str) -> (u16, Value) {
-    let url = fs::read_to_string(bed.path("state/address")).unwrap();
-    let address = url.trim().strip_prefix("http://").unwrap().to_owned();
-    let mut stream = TcpStream::connect(&address).unwrap();
-    write!(
-        stream,
-        "POST /api/v1/routes/{route}/trigger HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {TOKEN}\r\n\
-         Content-Length: 0\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    let body = answer.split("\r\n\r\n").nth(1).unwrap();
-    (status, serde_json::from_str(body).unwrap())
+    let path = format!("/api/v1/routes/{route}/trigger");
+    let (status, body) = ask(
+        bed,
+        "POST",
+        &path,
+        &format!("Authorization: Bearer {TOKEN}\r\n"),
+    );
+    (status, serde_json::from_str(&body).unwrap())
 }
 
 #[test]
