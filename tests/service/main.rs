@@ -8,6 +8,7 @@
 )]
 
 mod bed;
+mod dice;
 mod history;
 mod letterbox;
 mod post;
@@ -15,8 +16,10 @@ mod robin;
 mod wire;
 
 mod absence;
+mod clocks;
 mod ending;
 mod endurance;
 mod kills;
 mod load;
+mod soak;
 mod trouble;

@@ -1,5 +1,6 @@
 //! The program as a process of its own: started, told, killed.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Longer than anything here lasts, on however slow a machine.
 pub(crate) const LONG: Duration = Duration::from_mins(1);
 
+/// Variables that it is given, beside `PATH`.
+pub(crate) type Environment = Vec<(&'static str, OsString)>;
+
 /// A running `mailrobin run`. It is killed when this is dropped.
 pub(crate) struct Robin {
     child: Child,
@@ -22,8 +26,8 @@ pub(crate) struct Robin {
 
 impl Robin {
     /// Starts it with a config, in a folder of its own, and waits until it is under way.
-    pub(crate) fn start(dir: &Path, config: &Path) -> Self {
-        let mut robin = Self::launch(dir, config);
+    pub(crate) fn start(dir: &Path, config: &Path, environment: &Environment) -> Self {
+        let mut robin = Self::launch(dir, config, environment);
         until("it is under way", || {
             robin.said().contains("its history is") || !robin.runs()
         });
@@ -31,7 +35,7 @@ impl Robin {
     }
 
     /// Starts it.
-    pub(crate) fn launch(dir: &Path, config: &Path) -> Self {
+    pub(crate) fn launch(dir: &Path, config: &Path, environment: &Environment) -> Self {
         let log = dir.join("log");
         let before = fs::metadata(&log).map_or(0, |log| log.len());
         let said: File = OpenOptions::new()
@@ -47,6 +51,7 @@ impl Robin {
             .args(["-v", "run"])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(environment.iter().cloned())
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(said.try_clone().unwrap())
@@ -65,6 +70,11 @@ impl Robin {
 
     fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap()
+    }
+
+    /// Where the system tells of it.
+    pub(crate) fn proc(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}", self.child.id()))
     }
 
     /// Sends it a signal.
