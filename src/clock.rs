@@ -32,16 +32,12 @@ impl Stamp {
         self.mono.saturating_duration_since(earlier.mono)
     }
 
-    /// The stamp of a wall time that an earlier process noted, seen from this one.
+    /// Returns the stamp of a wall time that an earlier process noted, seen from this one. A wall time that lies in the
+    /// future was noted before the clock was set back: it counts as now.
     #[must_use]
     pub fn recalled(self, wall: Timestamp) -> Self {
         let earlier = Duration::try_from(self.wall.duration_since(wall));
-        let later = Duration::try_from(wall.duration_since(self.wall));
-        let mono = match (earlier, later) {
-            (Ok(earlier), _) => self.mono.checked_sub(earlier),
-            (Err(_), Ok(later)) => self.mono.checked_add(later),
-            (Err(_), Err(_)) => None,
-        };
+        let mono = self.mono.checked_sub(earlier.unwrap_or_default());
         Self {
             wall,
             mono: mono.unwrap_or(self.mono),

@@ -29,7 +29,7 @@ const FIRST_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration:
 /// Each interval is so much longer than the last.
 const RETRY_GROWTH: f64 = 1.7;
 /// No interval is longer than this.
-const LONGEST_RETRY: Duration = Duration::from_mins(5);
+pub(super) const LONGEST_RETRY: Duration = Duration::from_mins(5);
 
 /// How far a probe has come.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::flight::{Flight, Stage};
+use super::flight::{Flight, LONGEST_RETRY, Stage};
 use super::pending::tagged;
 use crate::clock::Stamp;
 use crate::config::plan::{Mailbox, Plan, Route};
@@ -211,7 +211,9 @@ impl Flight {
                         transcript: false,
                     })
                 });
-                Stage::Deferred(now.recalled(at).mono)
+                // Further away only where the clock was set back.
+                let left = Duration::try_from(at.duration_since(now.wall)).unwrap_or_default();
+                Stage::Deferred(now.mono + left.min(LONGEST_RETRY))
             }
         };
         Ok(flight)

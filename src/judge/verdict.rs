@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -204,23 +203,28 @@ impl Case<'_> {
             return Some(false);
         }
         let was_readable = looked.is_some() && !copy.was_unreadable;
-        match self.arrived_at(copy) {
-            Some(at) => Some(at <= due.wall),
-            None if was_readable || *self.close == Close::Proved => Some(false),
-            None => None,
+        // Our clock may have been set meanwhile: it was right before, or it is now. Mostly there is no difference.
+        let sent = self.handed_over()?.started;
+        let by = |ours: Stamp| self.is_stated_in_time(copy, due, ours);
+        match (by(sent), by(copy.seen)) {
+            (Some(before), Some(now)) if before != now => None,
+            (Some(in_time), _) | (None, Some(in_time)) => Some(in_time),
+            (None, None) if was_readable || *self.close == Close::Proved => Some(false),
+            (None, None) => None,
         }
     }
 
-    /// When a copy arrived, as its mailbox or else the last server before that says. A time before it was sent or after it was
-    /// seen is no such time.
-    fn arrived_at(&self, copy: &Copy) -> Option<Timestamp> {
-        let sent = self.handed_over()?.started.wall;
+    /// Whether a copy arrived in time, as its mailbox or else the last server before that says, where our clock is right at
+    /// `ours`. A time before it was sent or after it was seen is no such time.
+    fn is_stated_in_time(&self, copy: &Copy, due: Stamp, ours: Stamp) -> Option<bool> {
+        let sent = ours.wall_at(self.handed_over()?.started.mono);
         let earliest = sent.saturating_sub(CLOCK_SLACK).unwrap_or(sent);
-        let seen = copy.seen.wall;
+        let seen = ours.wall_at(copy.seen.mono);
         let latest = seen.saturating_add(CLOCK_SLACK).unwrap_or(seen);
         let last = copy.hops.hops.iter().rev().find_map(|hop| hop.at);
         let mut stated = copy.delivered_at.into_iter().chain(last);
-        stated.find(|at| (earliest..=latest).contains(at))
+        let at = stated.find(|at| (earliest..=latest).contains(at))?;
+        Some(at <= ours.wall_at(due.mono))
     }
 }
 

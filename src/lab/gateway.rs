@@ -141,6 +141,7 @@ fn forward_to(site: &Site, accepted: &Accepted, recipient: &Recipient, faults: &
         return;
     }
     if has(Kind::Bounce) {
+        tracing::info!(target: "lab", id, to = recipient.address, "bounced");
         report_failure(site, accepted, recipient, Action::Failed);
         return;
     }

@@ -10,11 +10,11 @@ pub mod visit;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Stamp;
 use crate::config::plan::{Mailbox, Plan, Protocol, Security};
 use crate::net::dial;
 use crate::net::dns::{Dns, no_address};
@@ -47,7 +47,7 @@ impl Interest {
 }
 
 /// What becomes of copies of earlier runs: taken away when a watcher leaves, or told of like any other.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Sweep {
     /// Those of this instance, when older.
     pub own: Option<Duration>,
@@ -55,6 +55,19 @@ pub struct Sweep {
     pub foreign: Option<Duration>,
     /// Those of this instance are told of, whenever a session begins and every hour, and left to whoever is told.
     pub recall: bool,
+    /// When this process began to look.
+    pub since: Stamp,
+}
+
+impl Default for Sweep {
+    fn default() -> Self {
+        Self {
+            own: None,
+            foreign: None,
+            recall: false,
+            since: Stamp::now(),
+        }
+    }
 }
 
 impl Sweep {
@@ -64,7 +77,7 @@ impl Sweep {
         Self {
             own: plan.signing.instance.as_ref().map(|_| longest),
             foreign: plan.signing.sweep_foreign.map(|after| after.max(longest)),
-            recall: false,
+            ..Self::default()
         }
     }
 
@@ -73,14 +86,14 @@ impl Sweep {
     }
 
     /// Whether this tag, which is verified, is of a leftover.
-    fn takes(&self, tag: Tag, signer: &Signer, now: Timestamp) -> bool {
+    fn takes(&self, tag: Tag, signer: &Signer, now: Stamp) -> bool {
         let after = if tag.instance() == signer.instance() {
             self.own.or(self.foreign)
         } else {
             self.foreign
         };
-        let age = Duration::try_from(now.duration_since(tag.minted_at()));
-        after.zip(age.ok()).is_some_and(|(after, age)| age > after)
+        let age = tag.age(self.since, now);
+        after.zip(age).is_some_and(|(after, age)| age > after)
     }
 }
 

@@ -5,12 +5,15 @@
 //! (RFC 9562 §5.7) whose random part begins with 24 bits of instance, and 62 bits of HMAC-SHA256 over it.
 
 use std::fmt;
+use std::time::Duration;
 
 use data_encoding::{BASE32_NOPAD, Encoding};
 use jiff::Timestamp;
 use ring::{digest, hmac};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
+
+use crate::clock::Stamp;
 
 /// What a tag begins with.
 pub const PREFIX: &str = "mr";
@@ -55,6 +58,13 @@ impl Tag {
             nanos.cast_signed(),
         )
         .unwrap_or(Timestamp::MAX)
+    }
+
+    /// Its age by the wall clock of now or by that of `since`, whichever makes it younger: a clock that is set forward makes
+    /// no message old. `None`: it was made later.
+    pub fn age(self, since: Stamp, now: Stamp) -> Option<Duration> {
+        let wall = now.wall.min(since.wall_at(now.mono));
+        Duration::try_from(wall.duration_since(self.minted_at())).ok()
     }
 }
 
@@ -249,6 +259,26 @@ mod tests {
         (0_i64..4_000_000_000_000, any::<[u8; 7]>()).prop_map(|(ms, random)| {
             signer().mint(Timestamp::from_millisecond(ms).unwrap(), random)
         })
+    }
+
+    #[test]
+    fn a_clock_that_is_set_makes_no_message_older() {
+        let hour = Duration::from_hours(1);
+        let since = Stamp::now();
+        let minted = Timestamp::from_millisecond(since.wall.as_millisecond()).unwrap();
+        let tag = signer().mint(minted, [0; 7]);
+        let later = since + hour;
+        let set = |wall: Result<Timestamp, _>| Stamp {
+            wall: wall.unwrap(),
+            ..later
+        };
+        let is_an_hour =
+            |age: Option<Duration>| age.is_some_and(|age| age.abs_diff(hour) < hour / 60);
+        assert!(is_an_hour(tag.age(since, later)));
+        assert!(is_an_hour(
+            tag.age(since, set(later.wall.checked_add(24 * hour)))
+        ));
+        assert_eq!(tag.age(since, set(later.wall.checked_sub(24 * hour))), None);
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use mailrobin::lab::{Control, Lab, LabConfig};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::history::History;
 use crate::letterbox::Letterbox;
 use crate::post::Post;
-use crate::robin::{Robin, until};
+use crate::robin::{Environment, Robin, until};
 use crate::wire::Wire;
 
 /// A route by which a plain message comes back every second.
@@ -54,9 +54,18 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    pub(crate) fn start(foreign: usize) -> Self {
+    /// Starts it. What the lab says of each message goes to `log`, a line of JSON each.
+    pub(crate) fn start(foreign: usize, log: &Path) -> Self {
         let (tell, told) = mpsc::channel();
+        let log = fs::File::create(log).unwrap();
         thread::spawn(move || {
+            let subscriber = tracing_subscriber::fmt()
+                .json()
+                .flatten_event(true)
+                .with_env_filter("lab=debug")
+                .with_writer(Arc::new(log))
+                .finish();
+            let _logs = tracing::subscriber::set_default(subscriber);
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
                 let config = LabConfig {
@@ -88,6 +97,8 @@ pub(crate) struct Bed {
     pub(crate) pop3: Wire,
     pub(crate) post: Post,
     pub(crate) history: History,
+    /// What the program is given beside `PATH`.
+    pub(crate) environment: Environment,
     foreign: Vec<Vec<u8>>,
     dir: TempDir,
 }
@@ -103,7 +114,7 @@ impl Bed {
 
     /// The same, in this folder.
     pub(crate) fn on(dir: TempDir, routes: &str) -> Self {
-        let lab = Servers::start(FOREIGN);
+        let lab = Servers::start(FOREIGN, &dir.path().join("lab.log"));
         let foreign = Letterbox::open(lab.imap).messages("INBOX");
         assert_eq!(foreign.len(), FOREIGN);
         let bed = Self {
@@ -113,15 +124,12 @@ impl Bed {
             lab,
             post: Post::open(),
             history: History::at(dir.path().join("state/history.db")),
+            environment: Environment::new(),
             foreign,
             dir,
         };
         bed.config(routes);
         bed
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        self.dir.path()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -174,7 +182,14 @@ impl Bed {
     }
 
     pub(crate) fn start(&self) -> Robin {
-        Robin::start(self.dir.path(), &self.path("mailrobin.toml"))
+        let config = self.path("mailrobin.toml");
+        Robin::start(self.dir.path(), &config, &self.environment)
+    }
+
+    /// The same, without waiting until it is under way.
+    pub(crate) fn launch(&self) -> Robin {
+        let config = self.path("mailrobin.toml");
+        Robin::launch(self.dir.path(), &config, &self.environment)
     }
 
     pub(crate) fn fault(&self, command: &str) {

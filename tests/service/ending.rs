@@ -81,7 +81,7 @@ fn told_to_stop_while_nobody_reads_what_it_says() {
         .open(format!("/proc/self/fd/{}", writer.as_raw_fd()))
         .unwrap();
     while filling.write(&[b'x'; 512]).is_ok() {}
-    let robin = Robin::launch_unheard(bed.dir(), &bed.path("mailrobin.toml"), writer.into());
+    let robin = Robin::launch_unheard(&bed.path(""), &bed.path("mailrobin.toml"), writer.into());
     until("some are delivered", || {
         bed.history.settled("loop", "plain").len() >= 3
     });

@@ -1,14 +1,14 @@
 //! `kill -9` again and again, at moments that nobody chose.
 
-use std::env;
 use std::io::Write;
 use std::thread::sleep;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::bed::Bed;
-use crate::robin::{Robin, until};
+use crate::dice::{Dice, number};
+use crate::robin::until;
 
 /// How often it is killed; `MAILROBIN_KILLS` says otherwise.
 const KILLS: u32 = 100;
@@ -54,30 +54,9 @@ to = "discarded@echo.example"
 tests = [{ payload = "eicar" }]
 "#;
 
-/// Numbers that depend on the first alone (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % most
-    }
-}
-
-fn number(name: &str) -> Option<u64> {
-    env::var(name).ok()?.parse().ok()
-}
-
 #[test]
 fn a_hundred_kills_lose_double_and_misjudge_nothing() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = number("MAILROBIN_SEED").unwrap_or(u64::from(now.subsec_nanos()) + 1);
-    // Not by `eprintln!`, whose words are hidden in a test that passes.
-    let said = format!("killed at random: MAILROBIN_SEED={seed}\n");
-    std::io::stderr().write_all(said.as_bytes()).unwrap();
-    let mut dice = Dice(seed);
+    let (seed, mut dice) = Dice::cast("killed at random");
     let bed = Bed::with(ROUTES);
     bed.fault("add slow-replies=30ms");
     bed.fault("add delay=400ms,to=slow");
@@ -87,7 +66,7 @@ fn a_hundred_kills_lose_double_and_misjudge_nothing() {
     for _ in 0..kills {
         // Most kills meet it at work, some while it takes up what the one before left.
         let (robin, least) = if dice.below(4) == 0 {
-            (Robin::launch(bed.dir(), &bed.path("mailrobin.toml")), 20)
+            (bed.launch(), 20)
         } else {
             (bed.start(), 0)
         };

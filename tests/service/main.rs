@@ -10,19 +10,22 @@
 )]
 
 mod bed;
-mod files;
+mod dice;
 mod history;
 mod http;
 mod letterbox;
 mod post;
 mod robin;
-mod triggers;
 mod wire;
 
 mod absence;
+mod clocks;
 mod ending;
 mod endurance;
+mod files;
 mod kills;
 mod load;
 mod offline;
+mod soak;
+mod triggers;
 mod trouble;

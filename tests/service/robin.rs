@@ -1,5 +1,6 @@
 //! The program as a process of its own: started, told, killed.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Longer than anything here lasts, on however slow a machine.
 pub(crate) const LONG: Duration = Duration::from_mins(1);
 
+/// Variables that it is given, beside `PATH`.
+pub(crate) type Environment = Vec<(&'static str, OsString)>;
+
 /// A running `mailrobin run`. It is killed when this is dropped.
 pub(crate) struct Robin {
     child: Child,
@@ -22,8 +26,8 @@ pub(crate) struct Robin {
 
 impl Robin {
     /// Starts it with a config, in a folder of its own, and waits until it is under way.
-    pub(crate) fn start(dir: &Path, config: &Path) -> Self {
-        let mut robin = Self::launch(dir, config);
+    pub(crate) fn start(dir: &Path, config: &Path, environment: &Environment) -> Self {
+        let mut robin = Self::launch(dir, config, environment);
         until("it is under way", || {
             robin.said().contains("its history is") || !robin.runs()
         });
@@ -31,7 +35,7 @@ impl Robin {
     }
 
     /// Starts it.
-    pub(crate) fn launch(dir: &Path, config: &Path) -> Self {
+    pub(crate) fn launch(dir: &Path, config: &Path, environment: &Environment) -> Self {
         let log = dir.join("log");
         let before = fs::metadata(&log).map_or(0, |log| log.len());
         let said: File = OpenOptions::new()
@@ -40,19 +44,27 @@ impl Robin {
             .open(&log)
             .unwrap();
         let output = said.try_clone().unwrap();
-        let child = Self::spawn(dir, config, "-v", (output.into(), said.into()));
+        let mut command = Self::command(dir, config, "-v");
+        command.stdout(output).stderr(said);
+        let child = command.envs(environment.iter().cloned()).spawn().unwrap();
         Self { child, log, before }
     }
 
     /// The same, where nobody reads what it says.
     pub(crate) fn launch_unheard(dir: &Path, config: &Path, stderr: Stdio) -> Self {
-        let child = Self::spawn(dir, config, "-vvv", (Stdio::null(), stderr));
+        let mut command = Self::command(dir, config, "-vvv");
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
         let (log, before) = (dir.join("log"), 0);
         Self { child, log, before }
     }
 
-    fn spawn(dir: &Path, config: &Path, verbose: &str, output: (Stdio, Stdio)) -> Child {
-        Command::new(assert_cmd::cargo::cargo_bin!("mailrobin"))
+    fn command(dir: &Path, config: &Path, verbose: &str) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("mailrobin"));
+        command
             .arg("--config")
             .arg(config)
             .arg("--state-dir")
@@ -61,11 +73,8 @@ impl Robin {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .current_dir(dir)
-            .stdin(Stdio::null())
-            .stdout(output.0)
-            .stderr(output.1)
-            .spawn()
-            .unwrap()
+            .stdin(Stdio::null());
+        command
     }
 
     /// What it has said so far.
@@ -77,6 +86,11 @@ impl Robin {
 
     fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap()
+    }
+
+    /// Where the system tells of it.
+    pub(crate) fn proc(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}", self.child.id()))
     }
 
     /// Sends it a signal.

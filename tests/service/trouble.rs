@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::Command;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -88,13 +89,14 @@ fn locked_by_another() {
 }
 
 /// A small disk at `state`; it is gone when this is dropped.
-struct Small(std::path::PathBuf);
+pub(crate) struct Small(PathBuf);
 
 impl Small {
-    fn mount(dir: &TempDir) -> Option<Self> {
+    pub(crate) fn mount(dir: &TempDir, mebibytes: u64) -> Option<Self> {
         let (disk, state) = (dir.path().join("disk"), dir.path().join("state"));
         fs::create_dir(&state).unwrap();
-        fs::File::create(&disk).unwrap().set_len(16 << 20).unwrap();
+        let file = fs::File::create(&disk).unwrap();
+        file.set_len(mebibytes << 20).unwrap();
         let did = |command: &mut Command| command.output().is_ok_and(|it| it.status.success());
         // Where there are no loop devices, memory does.
         let is_small = did(Command::new("mkfs.ext4").arg("-q").arg(&disk))
@@ -102,7 +104,7 @@ impl Small {
                 .args(["-o", "loop"])
                 .args([&disk, &state]))
             || did(Command::new("mount")
-                .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
+                .args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"])
                 .arg(&state));
         if is_small {
             return Some(Self(state));
@@ -119,22 +121,27 @@ impl Drop for Small {
     }
 }
 
-#[test]
-fn a_full_disk() {
-    let dir = tempfile::tempdir().unwrap();
-    let Some(_small) = Small::mount(&dir) else {
-        return;
-    };
-    let bed = Bed::on(dir, ROUTE);
-    let robin = bed.start();
-    bed.until_tested();
+/// Fills a small disk at `state`, with a file that may be removed.
+pub(crate) fn fill(bed: &Bed) -> PathBuf {
     let filler = bed.path("state/filler");
     let mut file = fs::File::create(&filler).unwrap();
     while file.write_all(&[0; 512]).is_ok() {}
     // What is only in memory so far takes its place, too.
     drop(file.sync_all());
     while file.write_all(&[0; 512]).is_ok() {}
-    drop(file);
+    filler
+}
+
+#[test]
+fn a_full_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_small) = Small::mount(&dir, 16) else {
+        return;
+    };
+    let bed = Bed::on(dir, ROUTE);
+    let robin = bed.start();
+    bed.until_tested();
+    let filler = fill(&bed);
     goes_on(&bed, robin, || fs::remove_file(&filler).unwrap());
 }
 

@@ -223,15 +223,15 @@ fn aside(case: &Case<'_>) -> String {
     let Some(copy) = case.copies.first() else {
         return String::new();
     };
-    // It was not there yet at the last good look, whatever its server says.
-    let looked = copy.looked_before.map(|looked| looked.wall);
-    let arrived = copy
-        .delivered_at
-        .map(|delivered| looked.map_or(delivered, |looked| looked.max(delivered)));
-    let unread = arrived.map(|arrived| copy.seen.wall.duration_since(arrived));
-    let unread = unread
-        .and_then(|unread| Duration::try_from(unread).ok())
-        .unwrap_or_default();
+    // It was not there yet at the last good look, nor before it was sent, whatever its server says.
+    let looked = copy.looked_before;
+    let absent = [looked, case.handed_over().map(|attempt| attempt.started)];
+    let longest = absent.into_iter().flatten().map(|at| copy.seen.since(at));
+    let unread = copy.delivered_at.and_then(|delivered| {
+        let unread = Duration::try_from(copy.seen.wall.duration_since(delivered)).ok()?;
+        longest.chain([unread]).min()
+    });
+    let unread = unread.unwrap_or_default();
     let unlooked = copy.was_unreadable || looked.is_none();
     if unlooked && unread > UNREAD {
         let unread = human(Duration::from_secs(unread.as_secs()));

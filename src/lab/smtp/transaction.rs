@@ -87,6 +87,8 @@ impl<S: Stream> Session<S> {
             }
         }
         if let Some(code) = site.faults.refusal(Stage::Rcpt, &[local_part(&address)]) {
+            let envelope = envelope.id.as_deref();
+            tracing::debug!(target: "lab", envelope, to = address, code, "refused");
             return self.refuse(code, &format!("<{address}>: Recipient address rejected"));
         }
         if site.faults.defers(&envelope.sender, &address) {
@@ -149,6 +151,8 @@ impl<S: Stream> Session<S> {
         let number = site.numbers.fetch_add(1, Ordering::Relaxed);
         let queue_id = format!("{number:010X}");
         let accepted = self.accepted(queue_id, envelope, message);
+        let (id, envelope) = (&accepted.queue_id, accepted.envelope.id.as_deref());
+        tracing::debug!(target: "lab", id, envelope, "accepted");
         if dies_silently {
             gateway::forward(&site, accepted);
             return Ok(Next::Close);

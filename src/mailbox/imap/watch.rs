@@ -503,7 +503,7 @@ impl Watcher {
                 break;
             };
             let status = session.select(&folder.name).await?;
-            let now = Stamp::now().wall;
+            let now = Stamp::now();
             let takes = |tag| self.sweep.takes(tag, &self.signer, now);
             let uids = folder::leftovers(session, status, &self.signer, takes).await?;
             if !uids.is_empty() {

@@ -259,7 +259,7 @@ impl Watcher {
 
     /// Deletes our leftovers among the newest messages.
     async fn sweep_up(&self, visit: &mut Visit, messages: &[Message]) -> Result<(), Pop3Error> {
-        let now = Stamp::now().wall;
+        let now = Stamp::now();
         for Message { listed, .. } in messages.iter().rev().take(SWEPT) {
             if visit.deleted.contains_key(&listed.number) {
                 continue;

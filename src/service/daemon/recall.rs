@@ -123,10 +123,8 @@ impl Daemon {
     /// A message of our own that the store does not know: of a history that is gone. It is swept once it is too old to be
     /// awaited by anybody.
     fn leftover(&mut self, number: u32, tag: Tag, sighting: &Sighting) {
-        let now = Stamp::now().wall;
-        let age = now.duration_since(tag.minted_at());
-        let longest = jiff::SignedDuration::try_from(self.plan.longest_flight());
-        if longest.is_ok_and(|longest| age > longest) {
+        let age = tag.age(self.started, Stamp::now());
+        if age.is_some_and(|age| age > self.plan.longest_flight()) {
             let place = sighting.place.clone();
             tracing::info!(mailbox = %place.mailbox, "a leftover that the history does not know is swept");
             self.keep(Vec::new(), vec![Then::Dispose(number, place)]);

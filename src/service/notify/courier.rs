@@ -156,7 +156,7 @@ impl Courier {
     fn take_what_waits(&mut self) {
         while let Some(letters) = self.letters.as_mut().filter(|_| !self.queue.is_full()) {
             match letters.try_recv() {
-                Ok(letter) => self.queue.push(letter),
+                Ok(letter) => self.queue.push(letter, Stamp::now()),
                 Err(_) => return,
             }
         }
@@ -167,7 +167,7 @@ impl Courier {
 async fn take(letters: &mut Option<mpsc::Receiver<Letter>>, queue: &mut Queue) {
     match letters {
         Some(waiting) if !queue.is_full() => match waiting.recv().await {
-            Some(letter) => queue.push(letter),
+            Some(letter) => queue.push(letter, Stamp::now()),
             None => *letters = None,
         },
         Some(_) | None => std::future::pending().await,

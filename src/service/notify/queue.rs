@@ -69,7 +69,8 @@ pub(super) struct Queue {
 
 /// The notices of one incident.
 struct Lane {
-    letters: VecDeque<Letter>,
+    /// Each with the time since when it is owed.
+    letters: VecDeque<(Letter, Stamp)>,
     /// Its place in the order in which incidents came.
     arrival: u64,
     /// How often its first was tried in vain since it came here.
@@ -94,7 +95,7 @@ impl Queue {
     }
 
     /// Takes a notice in; one that it has already is the same.
-    pub(super) fn push(&mut self, letter: Letter) {
+    pub(super) fn push(&mut self, letter: Letter, now: Stamp) {
         if !self.held.insert(letter.notice.id) {
             return;
         }
@@ -107,7 +108,8 @@ impl Queue {
             rest_until: None,
             back_off: BackOff::new(REFUSED_PAUSES.0, REFUSED_PAUSES.1),
         });
-        lane.letters.push_back(letter);
+        let since = now.recalled(letter.notice.at);
+        lane.letters.push_back((letter, since));
     }
 
     /// What goes next: of the incidents whose turn it may be, one that was tried the least often, then the most severe,
@@ -133,7 +135,7 @@ impl Queue {
 
     /// The first notice of an incident.
     pub(super) fn first(&self, lane: Uuid) -> Option<&Notice> {
-        let first = self.lanes.get(&lane)?.letters.front()?;
+        let (first, _) = self.lanes.get(&lane)?.letters.front()?;
         Some(&first.notice)
     }
 
@@ -159,15 +161,14 @@ impl Queue {
         };
         self.rest_until = Some(now.mono + pause);
         lane.failures = lane.failures.saturating_add(1);
-        let first = lane.letters.front_mut()?;
+        let (first, since) = lane.letters.front_mut()?;
         first.attempts = first.attempts.saturating_add(1);
         let mut failed = Failed {
             id: first.notice.id,
             attempts: first.attempts,
             next: None,
         };
-        let age = now.wall.duration_since(first.notice.at);
-        if Duration::try_from(age).is_ok_and(|age| age > TOO_OLD) {
+        if now.since(*since) > TOO_OLD {
             self.take_first(id);
         } else {
             let next = self.rest_until.max(lane.rest_until);
@@ -178,7 +179,7 @@ impl Queue {
 
     fn take_first(&mut self, id: Uuid) -> Option<Letter> {
         let lane = self.lanes.get_mut(&id)?;
-        let letter = lane.letters.pop_front()?;
+        let (letter, _) = lane.letters.pop_front()?;
         self.held.remove(&letter.notice.id);
         lane.failures = 0;
         lane.rest_until = None;
@@ -193,7 +194,7 @@ impl Queue {
 impl Lane {
     /// The lower, the sooner it has its turn.
     fn rank(&self) -> (u32, Reverse<Option<Severity>>, u64) {
-        let severity = self.letters.front().map(|first| first.notice.severity);
+        let severity = self.letters.front().map(|(first, _)| first.notice.severity);
         (self.failures, Reverse(severity), self.arrival)
     }
 
@@ -201,7 +202,7 @@ impl Lane {
     /// incident. Bad news that are critical take along what was held back before them; good news can wait with it.
     fn is_held_back(&self) -> bool {
         let is_good = |event| matches!(event, Event::Recovered | Event::TroubleOver);
-        let mut letters = self.letters.iter().map(|letter| &letter.notice);
+        let mut letters = self.letters.iter().map(|(letter, _)| &letter.notice);
         let releases = |notice: &Notice| notice.severity == Severity::Critical;
         let first_does = letters.next().is_some_and(releases);
         !first_does && !letters.any(|notice| releases(notice) && !is_good(notice.event))

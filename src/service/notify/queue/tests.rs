@@ -35,7 +35,7 @@ fn letter(id: u128, incident: u128, severity: Severity, event: Event) -> Letter 
 fn queue(letters: impl IntoIterator<Item = Letter>) -> Queue {
     let mut queue = Queue::new();
     for letter in letters {
-        queue.push(letter);
+        queue.push(letter, start());
     }
     queue
 }
@@ -139,6 +139,18 @@ fn attempts_are_counted_on_and_after_three_days_it_is_given_up() {
     let failed = queue.failed(incident, now, Again::Seldom).unwrap();
     assert_eq!((failed.attempts, failed.next), (42, None));
     assert_eq!(queue.next(now, None), Next::Idle);
+}
+
+#[test]
+fn a_clock_that_is_set_forward_gives_up_no_notice() {
+    let mut queue = queue([letter(1, 1, Severity::Critical, Event::Failed)]);
+    let later = start() + SECOND;
+    let set = Stamp {
+        wall: (later + 2 * TOO_OLD).wall,
+        ..later
+    };
+    let failed = queue.failed(Uuid::from_u128(1), set, Again::Soon).unwrap();
+    assert!(failed.next.is_some());
 }
 
 #[test]
