@@ -1,5 +1,6 @@
 use jiff::civil::time;
 use jiff::tz::TimeZone;
+use std::sync::OnceLock;
 
 use super::*;
 
@@ -7,10 +8,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Half an hour into the quiet hours.
 fn start() -> Stamp {
-    Stamp {
+    static BEGUN: OnceLock<Stamp> = OnceLock::new();
+    *BEGUN.get_or_init(|| Stamp {
         wall: "2026-01-01T22:30:00Z".parse().unwrap(),
         ..Stamp::now()
-    }
+    })
 }
 
 fn nights() -> Quiet {
