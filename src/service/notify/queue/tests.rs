@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use jiff::civil::time;
 use jiff::tz::TimeZone;
 
@@ -7,9 +9,10 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Half an hour into the quiet hours.
 fn start() -> Stamp {
+    static NOW: LazyLock<Stamp> = LazyLock::new(Stamp::now);
     Stamp {
         wall: "2026-01-01T22:30:00Z".parse().unwrap(),
-        ..Stamp::now()
+        ..*NOW
     }
 }
 
