@@ -211,9 +211,10 @@ impl Flight {
                         transcript: false,
                     })
                 });
-                // Further away only where the clock was set back.
-                let left = Duration::try_from(at.duration_since(now.wall)).unwrap_or_default();
-                Stage::Deferred(now.mono + left.min(LONGEST_RETRY))
+                let left = Duration::try_from(at.duration_since(now.wall)).ok();
+                // It is further away only where the clock was set back.
+                let left = left.filter(|left| *left <= LONGEST_RETRY);
+                Stage::Deferred(now.mono + left.unwrap_or_default())
             }
         };
         Ok(flight)

@@ -1,6 +1,7 @@
+use std::sync::LazyLock;
+
 use jiff::civil::time;
 use jiff::tz::TimeZone;
-use std::sync::OnceLock;
 
 use super::*;
 
@@ -8,11 +9,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Half an hour into the quiet hours.
 fn start() -> Stamp {
-    static BEGUN: OnceLock<Stamp> = OnceLock::new();
-    *BEGUN.get_or_init(|| Stamp {
+    static NOW: LazyLock<Stamp> = LazyLock::new(Stamp::now);
+    Stamp {
         wall: "2026-01-01T22:30:00Z".parse().unwrap(),
-        ..Stamp::now()
-    })
+        ..*NOW
+    }
 }
 
 fn nights() -> Quiet {
