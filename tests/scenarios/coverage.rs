@@ -64,7 +64,13 @@ const ELSEWHERE: [(&str, &str); 2] = [
 /// Outcomes that no `check` of round trips comes to, and why.
 const BEYOND: [(Outcome, &str); 1] = [(Outcome::Answered, "a matter of ping routes")];
 /// Codes that no scenario can have, and why.
-const BEYOND_CODES: [(Code, &str); 1] = [(Code::Certificate, "a matter of ping routes")];
+const BEYOND_CODES: [(Code, &str); 2] = [
+    (Code::Certificate, "a matter of ping routes"),
+    (
+        Code::ProberOffline,
+        "of a whole run without a network: tests/cli/uplink.rs",
+    ),
+];
 
 #[test]
 fn every_field_case_has_a_scenario() {

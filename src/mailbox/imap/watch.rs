@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use super::cleanup::{clean_up, remainder};
 use super::folder::{self, Folder};
@@ -339,6 +339,11 @@ impl Watcher {
             self.collect_backlog();
             self.clean_up(session).await?;
             if self.leaving {
+                // What was refused just now may be accepted in a moment.
+                if !self.refused.copies.is_empty() {
+                    sleep(CLEANED_AGAIN.0).await;
+                    self.clean_up(session).await?;
+                }
                 return self.sweep_up(session).await;
             }
             if self.sweep.recall && self.read_back(session, begun).await? {
