@@ -276,6 +276,8 @@ fn a_soak() {
     stderr().write_all(said.as_bytes()).unwrap();
     assert!(last.memory <= warm.memory * 5 / 4 + MORE.memory, "{said}");
     let Soak { bed, silent, .. } = soak;
+    // It goes before the folder that it is mounted in.
+    let _small = small;
     drop(silent);
     configure(&bed, false);
     robin.signal(Signal::HUP);

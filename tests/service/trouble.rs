@@ -135,10 +135,12 @@ pub(crate) fn fill(bed: &Bed) -> PathBuf {
 #[test]
 fn a_full_disk() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(_small) = Small::mount(&dir, 16) else {
+    let Some(small) = Small::mount(&dir, 16) else {
         return;
     };
     let bed = Bed::on(dir, ROUTE);
+    // It goes before the folder that it is mounted in.
+    let _small = small;
     let robin = bed.start();
     bed.until_tested();
     let filler = fill(&bed);
