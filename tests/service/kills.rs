@@ -72,8 +72,19 @@ fn inside_of_the_message() {
                 |_, said| matches!(said, Said::Client(line) if line.starts_with("Message-ID:")),
             )
         });
-        let probes = bed.as_sent();
-        assert!(probes.values().any(|it| it["outcome"] == "unfinished"));
+        let (probes, whole) = (bed.nothing_amiss(), bed.smtp.whole());
+        let mut cut = 0;
+        for (id, record) in &probes {
+            if whole.contains_key(id) {
+                assert_eq!(record["outcome"], "delivered", "{record}");
+                continue;
+            }
+            // The system may have taken the dot from us by then, though it never came to the gateway.
+            cut += 1;
+            let is_known = record["outcome"] == "unfinished" || record["code"] == "reply-lost";
+            assert!(is_known, "{record}");
+        }
+        assert!(cut > 0);
     }
 }
 
